@@ -1,0 +1,25 @@
+// merge picks one winner for a key, the same one on every replica in whatever order the changes come.
+// The result of merging a set of changes is the greatest stamp: commutative, associative and idempotent (invariant 5).
+import { compareStamp, sameVersion, type Stamp, type Version } from './version.ts';
+
+/** 'take': the change wins over what is known. 'same': it is what is known. 'keep': it loses. */
+export type Verdict = 'take' | 'same' | 'keep';
+
+export function merge(known: Stamp | undefined, change: Stamp): Verdict {
+  if (known === undefined) return 'take';
+  const order = compareStamp(change, known);
+  return order > 0 ? 'take' : order === 0 ? 'same' : 'keep';
+}
+
+type Based = Stamp & { readonly base: Version | null };
+
+/**
+ * True where `winner` replaced `loser` without having been based on it, and the loser said something else.
+ * A loser older than the winner's base is an ancestor we met late, not a conflict.
+ */
+export function isConflict(winner: Based, loser: Stamp): boolean {
+  if (loser.state === winner.state && loser.hash === winner.hash) return false;
+  if (sameVersion(loser.version, winner.version)) return false;
+  if (winner.base === null) return true;
+  return loser.version.revision >= winner.base.revision && !sameVersion(loser.version, winner.base);
+}
