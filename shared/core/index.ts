@@ -2,6 +2,7 @@
 export * from './change.ts';
 export * from './digest.ts';
 export * from './embedding.ts';
+export * from './embedding-codec.ts';
 export * from './errors.ts';
 export * from './guard.ts';
 export * from './hash.ts';
