@@ -70,6 +70,31 @@ test('a variable that another part of docbus reads is no error', () => {
   assert.doesNotThrow(() => read({ APP_LOG: 'x', APP_OTHER: '1' }, ['APP_OTHER']));
 });
 
+test('what Kubernetes sets for a service of our name is no error', () => {
+  const injected = {
+    APP_SERVICE_HOST: '10.0.0.1',
+    APP_SERVICE_PORT_HTTP: '1',
+    APP_PORT: 'tcp://10.0.0.1:1',
+    APP_PORT_1_TCP_ADDR: '10.0.0.1',
+  };
+  assert.doesNotThrow(() => read({ APP_LOG: 'x', ...injected }));
+});
+
+test('a password in an address is shown neither as origin nor in a problem', () => {
+  const { origins } = read({ APP_LOG: 'amqp://me:hush@host' });
+  assert.equal(origins.log.shown, 'amqp://***@host');
+  assert.doesNotMatch(problemsOf({ APP_LOG: 'x', APP_SWEEP_MS: 'amqp://me:hush@host' }).join(), /hush/);
+});
+
+test('problems between settings stand in the same error', () => {
+  const check = ({ log, sweepMs }: { log?: string; sweepMs?: number }): string[] =>
+    log === 'x' && sweepMs === undefined ? ['APP_LOG does not fit'] : [];
+  assert.throws(
+    () => readSettings({ APP_LOG: 'x', APP_SWEEP_MS: '0' }, settings, { prefix: 'APP_', check }),
+    (error) => isDocbusError(error, 'config_invalid') && /APP_SWEEP_MS=0 must[^]*APP_LOG does not fit/.test(error.message),
+  );
+});
+
 test('wholeNumber takes bounds and refuses everything else', () => {
   const schema = wholeNumber(5, 10);
   for (const text of ['5', '10', '07']) assert.ok(schema.safeParse(text).success, text);

@@ -2,6 +2,7 @@
 // error, so that nobody mends them one restart at a time. What the variables mean is said by whoever declares them.
 import { DocbusError } from '@docbus/core';
 import { z } from 'zod';
+import { hidePasswords } from './logger.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -37,21 +38,26 @@ export function optionalSetting<T>(value: Omit<Setting<T>, 'optional' | 'fallbac
   return { ...value, schema: value.schema as z.ZodType<T | undefined, string>, optional: true };
 }
 
+export type ReadOptions<S extends Settings> = {
+  readonly prefix: string;
+  /** variables that another part of docbus reads */
+  readonly others?: readonly string[];
+  /** problems between settings, as sentences that begin with a variable's name; wrong settings are missing from the values */
+  readonly check?: (values: Partial<ValuesOf<S>>) => readonly string[];
+};
+
 /**
  * Reads all settings. A variable that begins with `prefix` and is neither named by a setting nor in `others` is an error too: it is
  * a misspelling that would otherwise leave a default in force unseen. Throws one `config_invalid` that lists everything.
  */
-export function readSettings<S extends Settings>(
-  environment: Environment,
-  settings: S,
-  { prefix, others = [] }: { readonly prefix: string; readonly others?: readonly string[] },
-): Read<S> {
+export function readSettings<S extends Settings>(environment: Environment, settings: S, options: ReadOptions<S>): Read<S> {
+  const { prefix, others = [], check = () => [] } = options;
   const values: Record<string, unknown> = {};
   const origins: Record<string, Origin> = {};
   const problems: string[] = [];
   for (const [field, declared] of Object.entries(settings)) {
     const { name, text, from } = find(environment, declared);
-    origins[field] = { name, from, shown: text === undefined ? '' : declared.secret === true ? '***' : text };
+    origins[field] = { name, from, shown: text === undefined ? '' : declared.secret === true ? '***' : hidePasswords(text) };
     if (text === undefined) {
       if (declared.optional !== true)
         problems.push(`${declared.names.join(' or ')} is not set. It is ${declared.about}, for example ${declared.example}`);
@@ -61,6 +67,7 @@ export function readSettings<S extends Settings>(
     if (parsed.success) values[field] = parsed.data;
     else problems.push(problemOf(name, text, declared, parsed.error));
   }
+  problems.push(...check(values as Partial<ValuesOf<S>>));
   problems.push(...unknownNames(environment, prefix, [...Object.values(settings).flatMap(({ names }) => names), ...others]));
   if (problems.length > 0) throw configInvalid(problems);
   return { values: values as ValuesOf<S>, origins: origins as Read<S>['origins'] };
@@ -95,13 +102,20 @@ function find(
 }
 
 function problemOf(name: string, text: string, { example, secret }: Setting<unknown>, error: z.ZodError): string {
-  const shown = secret === true ? name : `${name}=${text.length > 60 ? `${text.slice(0, 59)}…` : text}`;
+  const words = hidePasswords(text);
+  const shown = secret === true ? name : `${name}=${words.length > 60 ? `${words.slice(0, 59)}…` : words}`;
   return `${shown} ${error.issues.map(({ message }) => message).join(' and ')}, for example ${example}`;
 }
 
+/**
+ * What Kubernetes and Docker put into every container beside a service that is itself called docbus: DOCBUS_SERVICE_HOST,
+ * DOCBUS_PORT_4510_TCP_ADDR and so on.
+ */
+const serviceVariable = /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
 function unknownNames(environment: Environment, prefix: string, known: readonly string[]): string[] {
   return Object.keys(environment)
-    .filter((name) => name.startsWith(prefix) && !known.includes(name))
+    .filter((name) => name.startsWith(prefix) && !known.includes(name) && !serviceVariable.test(name))
     .map((name) => {
       const near = nearest(
         name,

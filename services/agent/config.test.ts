@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isDocbusError } from '@docbus/core';
+import { readAgentConfig, readAgentSettings } from './config.ts';
+
+const least = { DOCBUS_LOG: 'sqlite:/log.db', STORAGE_DIR: '/storage' };
+const read = (more: Record<string, string> = {}) => readAgentConfig({ ...least, ...more }, 'machine-1');
+
+function problemsOf(environment: Record<string, string>, host = 'machine-1'): string[] {
+  try {
+    readAgentConfig(environment, host);
+  } catch (error) {
+    assert.ok(isDocbusError(error, 'config_invalid'));
+    return error.message
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim());
+  }
+  return [];
+}
+
+test('an address of the log and a storage are enough', () => {
+  assert.deepEqual(read(), {
+    replica: 'machine-1',
+    log: 'sqlite:/log.db',
+    storageDir: '/storage',
+    databaseFile: '/storage/anythingllm.db',
+    stateDir: '/storage/docbus',
+    chroma: { endpoint: 'http://localhost:8000', headers: {} },
+    embedder: { engine: 'native', model: 'Xenova/all-MiniLM-L6-v2' },
+    sweepMs: 300_000,
+    settleMs: 1000,
+    deleteGuard: { count: 10, share: 0.2 },
+    http: { host: '127.0.0.1', port: 4510 },
+    logLevel: 'info',
+    documentBytesMax: 268_435_456,
+    polling: false,
+  });
+});
+
+test('without settings the error names both that are needed, with examples', () => {
+  assert.deepEqual(problemsOf({}), [
+    'DOCBUS_LOG is not set. It is the address of the log that all replicas share, for example sqlite:/var/lib/docbus/log.db',
+    'DOCBUS_STORAGE_DIR or STORAGE_DIR is not set. It is the storage directory of this AnythingLLM, for example /app/server/storage',
+  ]);
+});
+
+test('every setting that is wrong is named once', () => {
+  const wrong = {
+    DOCBUS_REPLICA: 'a b',
+    DOCBUS_LOG: '/no/scheme',
+    CHROMA_ENDPOINT: 'localhost:8000',
+    CHROMA_API_HEADER: 'two words',
+    VECTOR_DB: 'lancedb',
+    DOCBUS_SWEEP_MS: '5m',
+    DOCBUS_SETTLE_MS: '-1',
+    DOCBUS_DELETE_GUARD: '10,120%',
+    DOCBUS_HTTP: '4510',
+    DOCBUS_TOKEN: 'short',
+    DOCBUS_LOG_LEVEL: 'loud',
+    DOCBUS_DOCUMENT_BYTES_MAX: '1 GB',
+    DOCBUS_POLLING: 'perhaps',
+  };
+  const problems = problemsOf({ ...least, ...wrong });
+  assert.deepEqual(problems.map((problem) => /^\w+/.exec(problem)?.[0]).toSorted(), Object.keys(wrong).toSorted());
+  for (const problem of problems) assert.match(problem, /, for example \S/);
+});
+
+test('a host name that cannot be a replica id asks for one', () => {
+  assert.match(problemsOf(least, 'my host').join(), /DOCBUS_REPLICA=my host must be/);
+});
+
+test('a misspelt variable is named together with the one that was meant', () => {
+  assert.deepEqual(problemsOf({ ...least, DOCBUS_SWEEPMS: '1' }), [
+    'DOCBUS_SWEEPMS is not a setting of docbus. Did you mean DOCBUS_SWEEP_MS?',
+  ]);
+  assert.deepEqual(problemsOf({ ...least, DOCBUS_AGENTS: 'http://a:4510' }), []);
+});
+
+test('the state may lie anywhere but where AnythingLLM keeps files, and not around the storage', () => {
+  for (const wrong of ['/storage/documents', '/storage/documents/a', '/storage/vector-cache/../vector-cache', '/storage', '/'])
+    assert.match(problemsOf({ ...least, DOCBUS_STATE_DIR: wrong }).join(), /^DOCBUS_STATE_DIR=/, wrong);
+  for (const right of ['/storage/docbus', '/storage/documents-state', '/state', '/storage2/documents'])
+    assert.equal(read({ DOCBUS_STATE_DIR: right }).stateDir, right);
+});
+
+test("the key for Chroma is sent as AnythingLLM sends it: only with a header's name, as Bearer in Authorization", () => {
+  assert.deepEqual(read({ CHROMA_API_KEY: 'k' }).chroma.headers, {});
+  assert.deepEqual(read({ CHROMA_API_KEY: 'k', CHROMA_API_HEADER: 'X-Api-Key' }).chroma.headers, { 'X-Api-Key': 'k' });
+  assert.deepEqual(read({ CHROMA_API_KEY: 'k', CHROMA_API_HEADER: 'Authorization' }).chroma.headers, { Authorization: 'Bearer k' });
+});
+
+test('the model in force is the same however the settings say it', () => {
+  const model = (more: Record<string, string>) => read(more).embedder.model;
+  assert.equal(model({ EMBEDDING_MODEL_PREF: 'not a native model' }), 'Xenova/all-MiniLM-L6-v2');
+  assert.equal(model({ EMBEDDING_MODEL_PREF: 'Xenova/nomic-embed-text-v1' }), 'Xenova/nomic-embed-text-v1');
+  assert.equal(
+    model({ EMBEDDING_ENGINE: 'openai' }),
+    model({ EMBEDDING_ENGINE: 'openai', EMBEDDING_MODEL_PREF: 'text-embedding-ada-002' }),
+  );
+  assert.equal(model({ EMBEDDING_ENGINE: 'ollama', EMBEDDING_MODEL_PREF: 'bge-m3' }), 'bge-m3');
+});
+
+test('addresses may be names, IPv4 and IPv6', () => {
+  assert.deepEqual(read({ DOCBUS_HTTP: '0.0.0.0:0' }).http, { host: '0.0.0.0', port: 0 });
+  assert.deepEqual(read({ DOCBUS_HTTP: '[::1]:4510' }).http, { host: '::1', port: 4510 });
+  assert.deepEqual(read({ DOCBUS_HTTP: 'agent-1:65535' }).http, { host: 'agent-1', port: 65_535 });
+  assert.equal(problemsOf({ ...least, DOCBUS_HTTP: 'agent-1:65536' }).length, 1);
+});
+
+test('the guard takes a count and a share', () => {
+  assert.deepEqual(read({ DOCBUS_DELETE_GUARD: '3, 50%' }).deleteGuard, { count: 3, share: 0.5 });
+});
+
+test("polling can be asked for by chokidar's own variable", () => {
+  assert.equal(read({ CHOKIDAR_USEPOLLING: '1' }).polling, true);
+  assert.equal(read({ CHOKIDAR_USEPOLLING: '1', DOCBUS_POLLING: 'false' }).polling, false);
+});
+
+test('origins show what is derived as a default, and no secret', () => {
+  const { origins } = readAgentSettings(
+    { ...least, DOCBUS_TOKEN: 'hush-hush', CHROMA_API_KEY: 'hush', DOCBUS_LOG: 'amqp://me:hush@host' },
+    'm',
+  );
+  const shown = Object.fromEntries(origins.map(({ name, from, shown: text }) => [name, [from, text]]));
+  assert.deepEqual(shown.DOCBUS_STATE_DIR, ['default', '/storage/docbus']);
+  assert.deepEqual(shown.STORAGE_DIR, ['environment', '/storage']);
+  assert.deepEqual(shown.DOCBUS_TOKEN, ['environment', '***']);
+  assert.doesNotMatch(JSON.stringify(origins), /hush/);
+});
