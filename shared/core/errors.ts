@@ -21,7 +21,7 @@ export const remedies = {
   database_busy: 'retry',
   disk_full: 'retry',
   disk_failed: 'retry',
-  manifest_corrupt: 'bootstrap',
+  manifest_corrupt: 'exit',
   chroma_unreachable: 'retry',
   chroma_refused: 'retry',
   chroma_not_found: 'retry',

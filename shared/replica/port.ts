@@ -47,6 +47,8 @@ export interface Caches {
 
 export type MembershipRow = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
 
+export type MembershipWrite = MembershipRow & { readonly expected: readonly MembershipCopy[]; readonly metadata: string | null };
+
 export type RecordsLook = {
   /** greatest id ever given in event_logs (sqlite_sequence): smaller than before means the database was replaced */
   readonly eventSequence: number;
@@ -65,19 +67,26 @@ export interface Records extends Disposable {
   workspace(slug: Slug): WorkspaceContent | undefined;
   /** All memberships, sorted by slug and path (code unit), streamed: called back once per (workspace, docpath), copies sorted by docId. Synchronous, one short read transaction. Rows with names that cannot be replicated go to `problem`. */
   eachMembership(row: (row: MembershipRow) => void, problem: (problem: Problem) => void): void;
-  membership(slug: Slug, path: DocPath): readonly MembershipCopy[];
-  /** Every membership of one document. */
-  membershipsOf(path: DocPath): readonly MembershipRow[];
-  vectorIds(docId: string): readonly string[];
+  /** Every membership of the documents, sorted by slug and path. Neither docpath nor docId is indexed in AnythingLLM's tables: one pass over the table, however many are asked for, so ask for many at once. */
+  membershipsOf(paths: readonly DocPath[]): readonly MembershipRow[];
+  /** All memberships of one workspace. */
+  membershipsIn(slug: Slug): readonly MembershipRow[];
+  /** The vector ids of each docId ([] where there are none); one pass over document_vectors. */
+  vectorIds(docIds: readonly string[]): ReadonlyMap<string, readonly string[]>;
 
   // Writing: each is one BEGIN IMMEDIATE transaction far below a second; `database_busy` when the lock is not had in time. All may be repeated.
   putWorkspace(slug: Slug, content: WorkspaceContent): void;
   /** Rows of document_vectors and workspace_documents of the workspace first, then its row. Chats are not ours and stay. */
   removeWorkspace(slug: Slug): void;
-  /** Makes the rows of one membership equal to `copies` (insert, delete, pin), document_vectors of removed docIds included. False where the workspace does not exist. `metadata`: JSON of the document without pageContent. */
-  setMembership(slug: Slug, path: DocPath, copies: readonly MembershipCopy[], metadata: string | null): boolean;
+  /**
+   * Makes the rows of each membership equal to its `copies` (insert, delete, pin; [] removes them), document_vectors of removed
+   * docIds included, in one transaction (or slices of it where that would take long). `expected` is what the rows must still be
+   * (sorted by docId): where they are not, AnythingLLM wrote in between, nothing of that membership is written and it is returned.
+   * A membership whose workspace does not exist is returned too. `metadata`: JSON of the document without pageContent, for inserted rows.
+   */
+  setMemberships(writes: readonly MembershipWrite[]): readonly MembershipWrite[];
   addVectorIds(rows: readonly { readonly docId: string; readonly vectorId: string }[]): void;
-  removeVectorIds(docId: string, vectorIds: readonly string[]): void;
+  removeVectorIds(rows: readonly { readonly docId: string; readonly vectorId: string }[]): void;
 }
 
 /** One request's worth of vectors; all arrays have the same length. */

@@ -1,0 +1,118 @@
+// What every step of the agent is given: its ports, its settings, and the little it remembers between steps.
+// The memory is only about when to look and what to look at; losing it (a crash) costs a full survey.
+import { defaultGuardLimits, type DocPath, type GuardLimits, type Key, type MembershipCopy, type Slug } from '@docbus/core';
+import type { Log } from '@docbus/log/port.ts';
+import type { EmbedderSettings, Replica } from '@docbus/replica/port.ts';
+import type { FileMark, Manifest, Place } from '@docbus/replica/manifest.ts';
+import type { Clock, Logger } from '@docbus/runtime';
+
+export type AgentSettings = {
+  readonly replicaId: string;
+  readonly embedder: EmbedderSettings;
+  /** how long something must be absent before it counts as deleted */
+  readonly settleMs: number;
+  readonly guard: GuardLimits;
+  /** largest payload that is published or applied, unpacked */
+  readonly payloadBytesMax: number;
+  /** one publish step takes at most this many changes and about this many packed bytes */
+  readonly publishChangesMax: number;
+  readonly publishBytesMax: number;
+  readonly readRecordsMax: number;
+  readonly readBytesMax: number;
+  /** how long the author of an entry is left to put it back into the log before the others do */
+  readonly refillMs: number;
+  /** vectors in one Chroma request: small while people search (their queries wait behind it), large while the replica is rebuilt */
+  readonly vectorsPerRequest: { readonly following: number; readonly bootstrapping: number };
+};
+
+export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
+  settleMs: 1000,
+  guard: defaultGuardLimits,
+  payloadBytesMax: 1 << 30,
+  publishChangesMax: 200,
+  publishBytesMax: 8 << 20,
+  readRecordsMax: 1000,
+  readBytesMax: 16 << 20,
+  refillMs: 15_000,
+  vectorsPerRequest: { following: 300, bootstrapping: 1000 },
+};
+
+/** Keeps what lost a conflict where a person can find it. `save` returns the file's path; the same content again is the same file. */
+export type ConflictStore = { save(key: Key, version: string, content: Uint8Array): string };
+
+export type AgentOptions = {
+  readonly replica: Replica;
+  readonly log: Log;
+  readonly manifest: Manifest;
+  readonly conflicts: ConflictStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: AgentSettings;
+};
+
+/** What a hint may say: where to look. Everything is an over-approximation; a full survey is always right. */
+export type Scope = { readonly all?: boolean; readonly folders?: Iterable<string>; readonly paths?: Iterable<DocPath>; readonly records?: boolean };
+
+export type AgentState = {
+  readonly dirty: { allFiles: boolean; readonly folders: Set<string>; readonly paths: Set<DocPath>; records: boolean };
+  /** Keys that looked different at the last survey; examined exactly before anything is published. A membership without copies is absent. */
+  readonly documents: Set<DocPath>;
+  readonly embeddings: Set<DocPath>;
+  readonly workspaces: Set<Slug>;
+  readonly memberships: Map<Key, Candidate>;
+  /** first sight of each absence, in milliseconds of the clock */
+  readonly absentSince: Map<Key, number>;
+  /** names that cannot be replicated, and why; replaced at each survey of their place */
+  readonly problems: Map<string, string>;
+  /** memberships in whose place no vectors could be found: published without an embedding */
+  readonly withoutEmbedding: Set<Key>;
+  recordsVersion: string | undefined;
+  /** AnythingLLM reset its vector store and its memberships are still absent */
+  resetPending: boolean;
+  /** the database is younger than the one we know */
+  databaseReplaced: boolean;
+  /** the log has been read to its end since this process began */
+  caughtUp: boolean;
+  /** the last read found nothing more */
+  atEnd: boolean;
+  unloggedSince: number | undefined;
+  readonly startedAt: number;
+};
+
+export type Candidate = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
+
+export type Context = AgentOptions & { readonly state: AgentState };
+
+/** A mark waits for the transaction that records what it is about. */
+export type Mark = { readonly place: Place; readonly path: DocPath; readonly mark: FileMark | undefined };
+
+export function createState(clock: Clock): AgentState {
+  return {
+    dirty: { allFiles: true, folders: new Set(), paths: new Set(), records: true },
+    documents: new Set(),
+    embeddings: new Set(),
+    workspaces: new Set(),
+    memberships: new Map(),
+    absentSince: new Map(),
+    problems: new Map(),
+    withoutEmbedding: new Set(),
+    recordsVersion: undefined,
+    resetPending: false,
+    databaseReplaced: false,
+    caughtUp: false,
+    atEnd: false,
+    unloggedSince: undefined,
+    startedAt: clock.now(),
+  };
+}
+
+export function isBootstrapping(manifest: Manifest): boolean {
+  return manifest.meta('bootstrapped') === undefined;
+}
+
+export function writeMarks(manifest: Manifest, marks: readonly Mark[]): void {
+  for (const { place, path, mark } of marks) {
+    if (mark === undefined) manifest.dropFile(place, path);
+    else manifest.putFile(place, path, mark);
+  }
+}

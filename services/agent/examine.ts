@@ -1,0 +1,81 @@
+// examine looks at one key exactly: what is on disk now, against the entry and the intent. An edit found here is true at this
+// moment; callers act on it without awaiting anything in between, or look again.
+import {
+  contentHash,
+  documentKey,
+  embeddingKey,
+  isDocbusError,
+  reconcile,
+  type DocPath,
+  type Edit,
+  type Embedding,
+  type Key,
+  type Known,
+  type Picture,
+} from '@docbus/core';
+import type { Reading, Signature } from '@docbus/replica/port.ts';
+import type { Manifest, Place } from '@docbus/replica/manifest.ts';
+import type { Context, Mark } from './context.ts';
+
+/** `unsettled`: being written, or broken: neither an edit nor an absence. `value` is read where the edit is a put (and whenever the file had to be read). */
+export type FileLook<T> = {
+  readonly picture: Picture | 'unsettled';
+  readonly edit: Edit;
+  readonly value: T | undefined;
+  readonly signature: Signature | undefined;
+  readonly marks: readonly Mark[];
+};
+
+export function knownOf(manifest: Manifest, key: Key): Known {
+  const intent = manifest.intent(key);
+  return {
+    entry: manifest.entry(key),
+    intent: intent === undefined ? undefined : intent.state === 'present' ? { state: 'present', hash: intent.hash } : { state: 'absent' },
+  };
+}
+
+export function examineDocument(context: Context, path: DocPath): FileLook<Uint8Array> {
+  const { documents } = context.replica;
+  return examineFile(context, 'document', documentKey(path), path, documents.signature(path), () => documents.read(path));
+}
+
+export function examineCache(context: Context, path: DocPath): FileLook<Embedding> {
+  const { caches } = context.replica;
+  return examineFile(context, 'cache', embeddingKey(path), path, caches.signature(path), () => caches.read(path));
+}
+
+function examineFile<T>(context: Context, place: Place, key: Key, path: DocPath, signature: Signature | undefined, read: () => Reading<T>): FileLook<T> {
+  const { manifest, state } = context;
+  const known = knownOf(manifest, key);
+  if (signature === undefined) return { picture: { state: 'absent' }, edit: reconcile({ state: 'absent' }, known), value: undefined, signature, marks: [] };
+  const mark = manifest.file(place, path);
+  if (mark?.signature === signature) {
+    const picture: Picture = { state: 'present', hash: mark.hash };
+    const edit = reconcile(picture, known);
+    if (edit === 'none') return { picture, edit, value: undefined, signature, marks: [] };
+  }
+  const reading = readOrProblem(context, path, read);
+  if (reading.type !== 'read') return { picture: reading.type === 'absent' ? { state: 'absent' } : 'unsettled', edit: 'none', value: undefined, signature: undefined, marks: [] };
+  const picture: Picture = { state: 'present', hash: reading.hash };
+  // A racy reading is not remembered: the next survey reads the file again.
+  if (reading.racy) state.dirty.paths.add(path);
+  const marks = [{ place, path, mark: reading.racy ? undefined : { signature: reading.signature, hash: reading.hash } }];
+  return { picture, edit: reconcile(picture, known), value: reading.value, signature: reading.signature, marks };
+}
+
+/** A file that can never be replicated (too large, a symbolic link) is a problem to show, not an error of the step. */
+function readOrProblem<T>({ state }: Context, path: DocPath, read: () => Reading<T>): Reading<T> {
+  try {
+    return read();
+  } catch (error) {
+    if (!isDocbusError(error, 'document_too_large', 'path_refused')) throw error;
+    state.problems.set(path, error.message);
+    return { type: 'unsettled', reason: error.message };
+  }
+}
+
+/** The edit of a workspace or membership, from its content on disk (undefined: no row). */
+export function examineContent(manifest: Manifest, key: Key, content: object | undefined): { readonly edit: Edit; readonly hash: string } {
+  const hash = content === undefined ? '' : contentHash(content);
+  return { edit: reconcile(content === undefined ? { state: 'absent' } : { state: 'present', hash }, knownOf(manifest, key)), hash };
+}
