@@ -2,7 +2,7 @@
 // Whatever this process started is dead soon after this process is, however it died: a guard in a session of its own
 // holds a pipe to us and kills what is left when the pipe closes (SIGKILL, Ctrl-C and crashes included).
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { systemClock } from '@docbus/runtime/clock.ts';
@@ -21,7 +21,9 @@ export type Running = AsyncDisposable & {
   kill(signal: NodeJS.Signals): void;
   /** The polite signal, then SIGKILL after `stopMs`; resolves when it has ended. May be called again. */
   stop(): Promise<ProcessEnd>;
-  /** the last lines of its output, for messages */
+  /** what it has put out since it was started */
+  text(): string;
+  /** the last lines of that, for messages */
   tail(lines?: number): string;
 };
 
@@ -35,8 +37,8 @@ export type StartOptions = {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** appended to, so that the output of a restarted server stays together */
   readonly output: string;
-  /** True when it can be used. Errors count as "not yet" and show up in the message when the time is over. */
-  readonly ready: (signal: AbortSignal) => Promise<boolean>;
+  /** True when it can be used; `text` is what it has put out since it was started. Errors count as "not yet" and show up in the message when the time is over. */
+  readonly ready: (signal: AbortSignal, text: () => string) => Promise<boolean>;
   readonly readyMs?: number;
   readonly stopSignal?: NodeJS.Signals;
   readonly stopMs?: number;
@@ -52,7 +54,7 @@ export async function startProcess(options: StartOptions, signal?: AbortSignal):
       `${options.name} to be ready`,
       (attempt) => {
         if (running.hasEnded()) throw new EndedEarly();
-        return options.ready(attempt);
+        return options.ready(attempt, running.text);
       },
       { deadlineMs: options.readyMs ?? 30_000, everyMs: 25 },
       AbortSignal.any(signal === undefined ? [early.signal] : [early.signal, signal]),
@@ -81,6 +83,7 @@ function launch(options: SpawnOptions): { readonly running: Running; readonly ch
   const { name, command, args, directory, env, output, stopSignal = 'SIGTERM', stopMs = 5_000 } = options;
   mkdirSync(dirname(output), { recursive: true });
   const file = openSync(output, 'a');
+  const before = fstatSync(file).size;
   let child: ChildProcess;
   try {
     child = spawn(command, args, {
@@ -126,6 +129,7 @@ function launch(options: SpawnOptions): { readonly running: Running; readonly ch
     await impatient;
     return result;
   };
+  const text = (): string => readFileSync(output).subarray(before).toString();
   const running: Running = {
     name,
     pid,
@@ -134,7 +138,8 @@ function launch(options: SpawnOptions): { readonly running: Running; readonly ch
     hasEnded: () => end !== undefined,
     kill,
     stop,
-    tail: (lines = 20) => readFileSync(output, 'utf8').trimEnd().split('\n').slice(-lines).join('\n'),
+    text,
+    tail: (lines = 20) => text().trimEnd().split('\n').slice(-lines).join('\n'),
     [Symbol.asyncDispose]: async () => void (await stop()),
   };
   return { running, child };
