@@ -1,0 +1,76 @@
+// vector-cache/ of one AnythingLLM: the embedding of each document, keyed by its docpath alone (not by content, model or chunking).
+// AnythingLLM deletes and re-creates the directory whenever chunk settings are saved, so it may vanish between any two calls.
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { v5 as uuidv5 } from 'uuid';
+import { DocbusError, encodeEmbedding, isDocbusError, reasonOf, sha256, type DocPath, type Embedding } from '@docbus/core';
+import type { Clock } from '@docbus/runtime/clock.ts';
+import { cacheBytesMax, parseCache, writeCache } from './cache-file.ts';
+import { ensureFolder, readSettled, removeFile, removeLeftovers, replaceFile, signatureAt, syncFolder } from './files.ts';
+import type { Caches, Reading } from './port.ts';
+
+export type CachesOptions = {
+  readonly storageDir: string;
+  readonly clock: Clock;
+  /** Sync each write to the disk before it counts (default true). */
+  readonly durable?: boolean;
+};
+
+export function openCaches(options: CachesOptions): Caches {
+  const { storageDir, clock, durable = true } = options;
+  const root = join(storageDir, 'vector-cache');
+  const fileOf = (path: DocPath): string => join(root, cacheName(path));
+  /** The root itself may be a symbolic link: where the storage lies is the operator's business. */
+  const rootExists = (): boolean => statSync(root, { throwIfNoEntry: false }) !== undefined;
+
+  function requireStorage(): void {
+    if (statSync(storageDir, { throwIfNoEntry: false }) === undefined)
+      throw new DocbusError(
+        'storage_missing',
+        `The storage directory ${storageDir} does not exist. Mount AnythingLLM's storage there, or correct DOCBUS_STORAGE.`,
+      );
+  }
+
+  removeLeftovers(root);
+
+  return {
+    name: cacheName,
+
+    signature: (path) => {
+      const signature = signatureAt(fileOf(path));
+      if (signature === undefined) requireStorage();
+      return signature;
+    },
+
+    read: (path): Reading<Embedding> => {
+      const reading = readSettled(fileOf(path), cacheBytesMax, clock);
+      if (reading.type === 'absent') requireStorage();
+      if (reading.type !== 'read') return reading;
+      const parsed = parseCache(reading.bytes);
+      if ('reason' in parsed) return { type: 'unsettled', reason: parsed.reason };
+      try {
+        const hash = sha256(encodeEmbedding(parsed.embedding));
+        return { type: 'read', value: parsed.embedding, hash, signature: reading.signature, racy: reading.racy };
+      } catch (error) {
+        if (isDocbusError(error, 'vectors_refused')) return { type: 'unsettled', reason: reasonOf(error) };
+        throw error;
+      }
+    },
+
+    write: (path, embedding, ids) => {
+      requireStorage();
+      if (!rootExists()) ensureFolder(root, durable);
+      replaceFile(fileOf(path), { durable, clock }, (file) => writeCache(file, embedding, ids));
+    },
+
+    remove: (path) => {
+      if (!removeFile(fileOf(path))) return requireStorage();
+      if (durable) syncFolder(root);
+    },
+  };
+}
+
+/** AnythingLLM hashes the docpath exactly as its callers pass it. */
+export function cacheName(path: DocPath): string {
+  return `${uuidv5(path, uuidv5.URL)}.json`;
+}
