@@ -73,11 +73,11 @@ function fromNpm(): ChromaLaunch | string {
 async function fromPypi(signal?: AbortSignal): Promise<ChromaLaunch | string> {
   const python = findCommand('python3');
   if (python === undefined) return 'There is no `python3` on PATH.';
-  const uv = findCommand('uv');
-  const hasPip = spawnSync(python, ['-m', 'pip', '--version'], { stdio: 'ignore' }).status === 0;
-  if (uv === undefined && !hasPip) return `${python} has no pip, and there is no \`uv\`.`;
   const packages = ['--no-deps', `chromadb==${CHROMA_VERSION}`];
   const make = async (directory: string): Promise<void> => {
+    const uv = findCommand('uv');
+    if (uv === undefined && spawnSync(python, ['-m', 'pip', '--version'], { stdio: 'ignore' }).status !== 0)
+      throw new Error(`${python} has no pip, and there is no \`uv\`.`);
     progress(`Installing Chroma ${CHROMA_VERSION} from PyPI into ${directory} (about 60 MB, once)`);
     const [command, args] =
       uv === undefined
