@@ -41,6 +41,8 @@ export const remedies = {
   path_refused: 'quarantine',
   embedder_mismatch: 'quarantine',
   document_too_large: 'quarantine',
+  agent_unreachable: 'retry',
+  agent_refused: 'wait',
   aborted: 'retry',
 } as const satisfies Record<string, Remedy>;
 
