@@ -5,7 +5,8 @@ import { isDocbusError, reasonOf } from '@docbus/core';
 /** Runs `main` and sets the exit code: what it returns, 0 for nothing, or what its error means. Call it once, last, in an entry file. */
 export async function runMain(main: () => Promise<number | void>): Promise<void> {
   try {
-    process.exitCode = (await main()) ?? 0;
+    const code = await main();
+    process.exitCode = typeof code === 'number' ? code : 0; // a void function may return anything
   } catch (error) {
     const { code, text } = describeFailure(error);
     // Exits only when the words are out; a handle that the failure left open must not keep the process alive.

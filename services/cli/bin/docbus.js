@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+// The command. The check is evaluated first, in a language that an old Node understands; only then comes TypeScript.
+import './check-node.cjs';
+
+import('../entry.ts');

@@ -1,0 +1,38 @@
+// docbus deletes: what a person decides about deletions that the guard holds.
+import { deletesSchema, doneSchema } from '@docbus/agent/api.ts';
+import { agentUrl, openAgent } from './agent-client.ts';
+import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
+import { formatTable, formatTime } from './table.ts';
+
+export const command: Command = {
+  usage: `usage: docbus deletes [list] [--agent URL] [--json]
+       docbus deletes approve|revert (KEY… | --all) [--agent URL]
+
+More vanished from a replica at once than a person usually deletes, so its agent holds these deletions back.
+approve publishes them, and every replica deletes; revert puts the content back on this replica.
+
+  --agent URL   the agent that holds them (default: this machine's, DOCBUS_HTTP)
+  --all         everything that is held, instead of keys
+approve and revert need DOCBUS_TOKEN, the same as the agent's.`,
+
+  run: async (args, { environment, print, signal }) => {
+    const { values, positionals } = readArguments('deletes', args, {
+      agent: { type: 'string' },
+      all: { type: 'boolean' },
+      json: { type: 'boolean' },
+    });
+    const { verb, rest: keys } = readVerb('deletes', positionals, ['list', 'approve', 'revert']);
+    const agent = openAgent(agentUrl('deletes', values.agent, environment), environment, signal);
+    if (verb === 'list') {
+      refuseMore('deletes list', keys);
+      const { deletes } = await agent.get('/deletes', deletesSchema);
+      if (values.json === true) return print(JSON.stringify(deletes, null, 2));
+      const rows = deletes.map(({ key, reason, since, approved }) => [key, formatTime(since), approved ? 'approved' : reason]);
+      return print(deletes.length === 0 ? 'No deletions are held.' : formatTable([['key', 'since', 'reason'], ...rows]));
+    }
+    if ((values.all === true) === keys.length > 0) throw wrongUsage('deletes', `docbus deletes ${verb} takes either keys or --all.`);
+    const { done } = await agent.post(`/deletes/${verb}`, keys.length > 0 ? { keys } : {}, doneSchema);
+    print(`${verb === 'approve' ? 'Approved' : 'Reverted'} ${done} ${done === 1 ? 'deletion' : 'deletions'}.`);
+    return done === 0 && keys.length > 0 ? 1 : 0;
+  },
+};

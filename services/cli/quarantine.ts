@@ -1,0 +1,40 @@
+// docbus quarantine: changes that could not be applied on a replica, and another try for them.
+import { doneSchema, quarantineSchema } from '@docbus/agent/api.ts';
+import { agentUrl, openAgent } from './agent-client.ts';
+import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
+import { formatTable, formatTime } from './table.ts';
+
+export const command: Command = {
+  usage: `usage: docbus quarantine [list] [--agent URL] [--json]
+       docbus quarantine retry (ID… | --all) [--agent URL]
+
+A change that cannot be applied waits in quarantine with its reason while everything else goes on.
+Remove the reason, then retry.
+
+  --agent URL   the agent of the replica (default: this machine's, DOCBUS_HTTP)
+  --all         everything in quarantine, instead of ids
+retry needs DOCBUS_TOKEN, the same as the agent's.`,
+
+  run: async (args, { environment, print, signal }) => {
+    const { values, positionals } = readArguments('quarantine', args, {
+      agent: { type: 'string' },
+      all: { type: 'boolean' },
+      json: { type: 'boolean' },
+    });
+    const { verb, rest: ids } = readVerb('quarantine', positionals, ['list', 'retry']);
+    const agent = openAgent(agentUrl('quarantine', values.agent, environment), environment, signal);
+    if (verb === 'list') {
+      refuseMore('quarantine list', ids);
+      const { quarantine } = await agent.get('/quarantine', quarantineSchema);
+      if (values.json === true) return print(JSON.stringify(quarantine, null, 2));
+      const rows = quarantine.map(({ id, key, code, message, time }) => [id, key ?? '-', formatTime(time), code, message]);
+      return print(
+        quarantine.length === 0 ? 'Nothing is in quarantine.' : formatTable([['id', 'key', 'since', 'code', 'reason'], ...rows]),
+      );
+    }
+    if ((values.all === true) === ids.length > 0) throw wrongUsage('quarantine', 'docbus quarantine retry takes either ids or --all.');
+    const { done } = await agent.post('/quarantine/retry', ids.length > 0 ? { ids } : {}, doneSchema);
+    print(`Retrying ${done} ${done === 1 ? 'change' : 'changes'}; docbus quarantine list shows what comes back.`);
+    return done === 0 && ids.length > 0 ? 1 : 0;
+  },
+};
