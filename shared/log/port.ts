@@ -1,5 +1,6 @@
 // The log's port: bytes in, bytes out. Only a driver can read a position. Drivers do not retry; the agent does, once for all.
 // shared/log/conformance.ts says the same in tests; every driver passes it.
+import type { Clock } from '@docbus/runtime';
 
 /** A place in one log, with that log's identity in it; opaque outside its driver, safe to store as text. */
 export type Position = string & { readonly brand: 'Position' };
@@ -64,3 +65,10 @@ export interface Log extends AsyncDisposable {
   /** The random id of this log (not of its address): written as the first record by whoever comes first, `identity/<id>`; readers never see that record. */
   identity(signal: AbortSignal): Promise<string>;
 }
+
+/** What every driver is given beside its URL. */
+export type LogOptions = {
+  /** whose checkpoint `report` shows */
+  readonly replica: string;
+  readonly clock: Clock;
+};
