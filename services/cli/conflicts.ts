@@ -1,8 +1,9 @@
 // docbus conflicts: edits that lost against an edit of another replica, and the files that keep their content.
 import { conflictsSchema } from '@docbus/agent/api.ts';
+import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
 import { readArguments, readVerb, refuseMore, type Command } from './command.ts';
-import { formatTable, formatTime } from './table.ts';
+import { formatTable } from './table.ts';
 
 export const command: Command = {
   usage: `usage: docbus conflicts [list] [--agent URL] [--json]

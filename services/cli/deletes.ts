@@ -1,8 +1,9 @@
 // docbus deletes: what a person decides about deletions that the guard holds.
 import { deletesSchema, doneSchema } from '@docbus/agent/api.ts';
+import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
 import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
-import { formatTable, formatTime } from './table.ts';
+import { formatTable } from './table.ts';
 
 export const command: Command = {
   usage: `usage: docbus deletes [list] [--agent URL] [--json]

@@ -1,8 +1,9 @@
 // docbus quarantine: changes that could not be applied on a replica, and another try for them.
 import { doneSchema, quarantineSchema } from '@docbus/agent/api.ts';
+import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
 import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
-import { formatTable, formatTime } from './table.ts';
+import { formatTable } from './table.ts';
 
 export const command: Command = {
   usage: `usage: docbus quarantine [list] [--agent URL] [--json]

@@ -13,8 +13,3 @@ export function formatTable(rows: readonly (readonly (string | number)[])[]): st
       .trimEnd();
   return rows.map(line).join('\n');
 }
-
-/** UTC, to the second. */
-export function formatTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}

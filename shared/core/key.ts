@@ -58,11 +58,11 @@ function docPathProblem(text: string): string | undefined {
 
 /** A slug as AnythingLLM makes them; refuses what could not be one segment of a key. Throws `path_refused`. */
 export function parseSlug(text: string): Slug {
-  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused here
   if (
     text === '' ||
     text === '.' ||
     text === '..' ||
+    // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused here
     /[\u0000-\u001F\u007F/\\]/.test(text) ||
     !text.isWellFormed() ||
     encoder.encode(text).length > SLUG_BYTES_MAX

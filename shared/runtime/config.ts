@@ -35,7 +35,7 @@ export function setting<T>(value: Omit<Setting<T>, 'optional'>): Setting<T> {
 }
 
 export function optionalSetting<T>(value: Omit<Setting<T>, 'optional' | 'fallback'>): Setting<T | undefined> {
-  return { ...value, schema: value.schema as z.ZodType<T | undefined, string>, optional: true };
+  return { ...value, optional: true };
 }
 
 export type ReadOptions<S extends Settings> = {

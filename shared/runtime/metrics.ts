@@ -51,28 +51,29 @@ export function createHistogram<L extends string = never>(
 
 /** prom-client's own set would measure the event loop all the time; an agent at rest has to be at rest. */
 function addProcessMetrics(registry: Registry): void {
-  const registers = [registry];
-  void new Gauge({
+  const memory = new Gauge({
     name: 'process_resident_memory_bytes',
     help: 'Resident memory size in bytes.',
-    registers,
+    registers: [],
     collect() {
       this.set(process.memoryUsage.rss());
     },
   });
-  void new Counter({
+  const processor = new Counter({
     name: 'process_cpu_seconds_total',
     help: 'Total user and system CPU time spent in seconds.',
-    registers,
+    registers: [],
     collect() {
       const { user, system } = process.cpuUsage();
       this.reset();
       this.inc((user + system) / 1e6);
     },
   });
-  void new Gauge({
+  const started = new Gauge({
     name: 'process_start_time_seconds',
     help: 'Start time of the process since unix epoch in seconds.',
-    registers,
-  }).set(Math.round(Date.now() / 1000 - process.uptime()));
+    registers: [],
+  });
+  started.set(Math.round(Date.now() / 1000 - process.uptime()));
+  for (const metric of [memory, processor, started]) registry.registerMetric(metric);
 }
