@@ -21,10 +21,11 @@ export type Problem = { readonly name: string; readonly reason: string };
 export interface Documents {
   /** True where documents/ exists and holds at least one folder. Throws `storage_missing` where the storage directory itself is missing. */
   exists(): boolean;
-  /** Folder names, sorted by code unit. Symbolic links are not followed and not listed. */
+  /** Folder names, in the order of their docpaths ("a-b/…" before "a/…"; UTF-8 bytes, as SQLite sorts). A symbolic link is not followed: listing it gives one problem. */
   folders(): readonly string[];
-  /** Well-formed docpaths of regular files in one folder, sorted by code unit; the rest are problems (hidden and temporary names are silently left out). */
+  /** Well-formed docpaths of regular files in one folder, sorted by UTF-8 bytes (as SQLite sorts); the rest are problems, named by path, or by folder where its own name is the problem (hidden and temporary names are silently left out). */
   list(folder: string): { readonly paths: readonly DocPath[]; readonly problems: readonly Problem[] };
+  /** undefined only where nothing is there; throws where that cannot be known. What `read` refuses has a signature too, so that it never looks deleted. */
   signature(path: DocPath): Signature | undefined;
   /** The bytes and their sha256. 'unsettled' where it is not a JSON object. Throws `document_too_large` over documentBytesMax; refuses to follow a symbolic link (`path_refused`). */
   read(path: DocPath): Reading<Uint8Array>;
@@ -49,6 +50,12 @@ export type MembershipRow = { readonly slug: Slug; readonly path: DocPath; reado
 
 export type MembershipWrite = MembershipRow & { readonly expected: readonly MembershipCopy[]; readonly metadata: string | null };
 
+/**
+ * 'changed': AnythingLLM wrote in between, look again. 'no_workspace': it waits for its workspace. 'docid_taken': a row of another
+ * workspace or document has one of the docIds (unique in the table); nothing will change that but the other row going away.
+ */
+export type MembershipRefusal = MembershipWrite & { readonly reason: 'changed' | 'no_workspace' | 'docid_taken' };
+
 export type RecordsLook = {
   /** greatest id ever given in event_logs (sqlite_sequence): smaller than before means the database was replaced */
   readonly eventSequence: number;
@@ -65,7 +72,7 @@ export interface Records extends Disposable {
   look(): RecordsLook;
   workspaces(): readonly { readonly slug: Slug; readonly content: WorkspaceContent }[];
   workspace(slug: Slug): WorkspaceContent | undefined;
-  /** All memberships, sorted by slug and path (code unit), streamed: called back once per (workspace, docpath), copies sorted by docId. Synchronous, one short read transaction. Rows with names that cannot be replicated go to `problem`. */
+  /** All memberships, sorted by slug, then path (UTF-8 bytes, as SQLite sorts), streamed: called back once per (workspace, docpath), copies sorted by docId. Synchronous; one short read transaction that is over before the first call back. Rows with names that cannot be replicated go to `problem`. */
   eachMembership(row: (row: MembershipRow) => void, problem: (problem: Problem) => void): void;
   /** Every membership of the documents, sorted by slug and path. Neither docpath nor docId is indexed in AnythingLLM's tables: one pass over the table, however many are asked for, so ask for many at once. */
   membershipsOf(paths: readonly DocPath[]): readonly MembershipRow[];
@@ -81,10 +88,10 @@ export interface Records extends Disposable {
   /**
    * Makes the rows of each membership equal to its `copies` (insert, delete, pin; [] removes them), document_vectors of removed
    * docIds included, in one transaction (or slices of it where that would take long). `expected` is what the rows must still be
-   * (sorted by docId): where they are not, AnythingLLM wrote in between, nothing of that membership is written and it is returned.
-   * A membership whose workspace does not exist is returned too. `metadata`: JSON of the document without pageContent, for inserted rows.
+   * (any order); rows that already equal `copies` are fine too. Where they are neither, nothing of that membership is written and it
+   * is returned with the reason. `metadata`: JSON of the document without pageContent, for inserted rows.
    */
-  setMemberships(writes: readonly MembershipWrite[]): readonly MembershipWrite[];
+  setMemberships(writes: readonly MembershipWrite[]): readonly MembershipRefusal[];
   addVectorIds(rows: readonly { readonly docId: string; readonly vectorId: string }[]): void;
   removeVectorIds(rows: readonly { readonly docId: string; readonly vectorId: string }[]): void;
 }

@@ -1,0 +1,189 @@
+// Rows of AnythingLLM's `workspace_documents`, one membership for each (workspace, docpath). Neither is indexed there, so every
+// look is one pass over the table (some 50 ms at 100,000 rows): callers ask for many at once.
+import type { DatabaseSync } from 'node:sqlite';
+import { isDocbusError, parseDocPath, reasonOf, type DocPath, type MembershipCopy, type Slug } from '@docbus/core';
+import type { MembershipRefusal, MembershipRow, MembershipWrite, Problem } from './port.ts';
+import type { VectorRows } from './vector-rows.ts';
+import { slugOf, workspaceIds } from './workspaces.ts';
+
+const BLOCK_ROWS = 1_000;
+
+const select = `select w.slug, d.docpath, d.docId, d.pinned from workspace_documents d join workspaces w on w.id = d.workspaceId`;
+const order = 'order by w.slug, d.docpath, d.docId';
+
+/** slug, docpath, docId, pinned */
+type Row = [string, string, string, number | null];
+
+/** Calls back after the read lock is given back: what the callbacks do may take its time. */
+export function eachMembership(database: DatabaseSync, row: (row: MembershipRow) => void, problem: (problem: Problem) => void): void {
+  const blocks: Buffer[] = [];
+  let block: Row[] = [];
+  // Packed, the rows of 100,000 documents take 15 MB outside the heap instead of 40 MB in it.
+  const pack = (): void => {
+    blocks.push(Buffer.from(JSON.stringify(block)));
+    block = [];
+  };
+  const statement = database.prepare(`${select} ${order}`);
+  statement.setReturnArrays(true);
+  for (const values of statement.iterate()) if (block.push(values as unknown as Row) === BLOCK_ROWS) pack();
+  pack();
+  const group = groupRows(row, problem);
+  for (const packed of blocks) for (const values of JSON.parse(packed.toString()) as Row[]) group.add(values);
+  group.end();
+}
+
+export function membershipsOf(database: DatabaseSync, paths: readonly DocPath[]): readonly MembershipRow[] {
+  return paths.length === 0 ? [] : selectRows(database, 'where d.docpath in (select value from json_each(?))', JSON.stringify(paths));
+}
+
+export function membershipsIn(database: DatabaseSync, slug: Slug): readonly MembershipRow[] {
+  return selectRows(database, 'where w.slug = ?', slug);
+}
+
+function selectRows(database: DatabaseSync, where: string, value: string): readonly MembershipRow[] {
+  const statement = database.prepare(`${select} ${where} ${order}`);
+  statement.setReturnArrays(true);
+  const found: MembershipRow[] = [];
+  const group = groupRows(
+    (row) => found.push(row),
+    () => {},
+  );
+  for (const values of statement.all(value)) group.add(values as unknown as Row);
+  group.end();
+  return found;
+}
+
+/** Gathers consecutive rows of one membership. */
+function groupRows(row: (row: MembershipRow) => void, problem: (problem: Problem) => void): { add(values: Row): void; end(): void } {
+  let current: { slugText: string; pathText: string; slug: Slug; path: DocPath; copies: MembershipCopy[] } | undefined;
+  let skipped: string | undefined;
+  const end = (): void => {
+    if (current !== undefined) row({ slug: current.slug, path: current.path, copies: current.copies });
+    current = undefined;
+  };
+  return {
+    add([slugText, pathText, docId, pinned]) {
+      const copy = { docId, pinned: pinned === 1 };
+      if (current !== undefined && current.pathText === pathText && current.slugText === slugText) {
+        current.copies.push(copy);
+        return;
+      }
+      const name = `${slugText}/${pathText}`;
+      if (skipped === name) return;
+      end();
+      const slug = slugOf(slugText);
+      try {
+        if (slug === undefined) throw new Error('its workspace has a slug that cannot be replicated');
+        current = { slugText, pathText, slug, path: parseDocPath(pathText), copies: [copy] };
+      } catch (error) {
+        if (slug !== undefined && !isDocbusError(error, 'path_refused')) throw error;
+        skipped = name;
+        problem({ name, reason: reasonOf(error) });
+      }
+    },
+    end,
+  };
+}
+
+export type MembershipWriter = {
+  readonly database: DatabaseSync;
+  readonly vectorRows: VectorRows;
+  readonly now: number;
+  /** A slice ends after so many written rows: the write lock must be short. */
+  readonly rowsMax: number;
+};
+
+export type MembershipSlice = { readonly done: number; readonly refused: readonly MembershipRefusal[] };
+
+type Stored = { readonly id: number; readonly docId: string; readonly pinned: boolean };
+
+/** Writes the first of `writes` inside the caller's transaction; `done` tells how many were dealt with, at least one. */
+export function writeMemberships(writer: MembershipWriter, writes: readonly MembershipWrite[]): MembershipSlice {
+  const { database, rowsMax } = writer;
+  const workspaces = workspaceIds(database);
+  const stored = storedRows(database, writes);
+  const refused: MembershipRefusal[] = [];
+  let done = 0;
+  let rows = 0;
+  for (const write of writes) {
+    if (rows >= rowsMax) break;
+    done++;
+    const workspaceId = workspaces.get(write.slug);
+    const before = stored.get(rowKey(workspaceId, write.path)) ?? [];
+    if (sameCopies(before, write.copies)) continue;
+    if (workspaceId === undefined) refused.push({ ...write, reason: 'no_workspace' });
+    else if (!sameCopies(before, write.expected)) refused.push({ ...write, reason: 'changed' });
+    else if (write.copies.some(({ docId }) => isTaken(database, docId, before))) refused.push({ ...write, reason: 'docid_taken' });
+    else rows += writeOne(writer, workspaceId, write, before);
+  }
+  return { done, refused };
+}
+
+/** Returns how many rows were written. */
+function writeOne(writer: MembershipWriter, workspaceId: number, write: MembershipWrite, before: readonly Stored[]): number {
+  const { database, vectorRows, now } = writer;
+  const { path, copies, metadata } = write;
+  const wanted = new Map(copies.map(({ docId, pinned }) => [docId, pinned]));
+  let rows = 0;
+
+  const gone = before.filter(({ docId }) => !wanted.has(docId));
+  rows += removeVectors(
+    database,
+    vectorRows,
+    gone.map(({ docId }) => docId),
+  );
+  const remove = database.prepare('delete from workspace_documents where id = ?');
+  for (const { id } of gone) rows += Number(remove.run(id).changes);
+
+  const pin = database.prepare('update workspace_documents set pinned = ? where id = ?');
+  for (const { id, docId, pinned } of before) {
+    const wantedPin = wanted.get(docId);
+    if (wantedPin !== undefined && wantedPin !== pinned) rows += Number(pin.run(wantedPin ? 1n : 0n, id).changes);
+    wanted.delete(docId);
+  }
+
+  const insert = database.prepare(
+    'insert into workspace_documents (docId, filename, docpath, workspaceId, metadata, createdAt, lastUpdatedAt, pinned) values (?, ?, ?, ?, ?, ?, ?, ?)',
+  );
+  const filename = path.slice(path.indexOf('/') + 1);
+  const date = BigInt(Math.trunc(now));
+  for (const [docId, pinned] of wanted)
+    rows += Number(insert.run(docId, filename, path, workspaceId, metadata, date, date, pinned ? 1n : 0n).changes);
+  return rows;
+}
+
+/** Deletes the rows of document_vectors of some docIds; returns how many. */
+export function removeVectors(database: DatabaseSync, vectorRows: VectorRows, docIds: readonly string[]): number {
+  const rows = vectorRows.find(docIds);
+  const remove = database.prepare('delete from document_vectors where id = ?');
+  for (const { id } of rows) remove.run(id);
+  return rows.length;
+}
+
+function storedRows(database: DatabaseSync, writes: readonly MembershipWrite[]): ReadonlyMap<string, Stored[]> {
+  const statement = database.prepare(
+    'select workspaceId, docpath, id, docId, pinned from workspace_documents where docpath in (select value from json_each(?)) order by docId',
+  );
+  const stored = new Map<string, Stored[]>();
+  for (const row of statement.all(JSON.stringify([...new Set(writes.map(({ path }) => path))]))) {
+    const key = rowKey(Number(row['workspaceId']), String(row['docpath']));
+    const list = stored.get(key) ?? [];
+    list.push({ id: Number(row['id']), docId: String(row['docId']), pinned: row['pinned'] === 1 });
+    stored.set(key, list);
+  }
+  return stored;
+}
+
+const rowKey = (workspaceId: number | undefined, path: string): string => `${workspaceId}/${path}`;
+
+function sameCopies(rows: readonly MembershipCopy[], copies: readonly MembershipCopy[]): boolean {
+  if (rows.length !== copies.length) return false;
+  const pins = new Map(copies.map(({ docId, pinned }) => [docId, pinned]));
+  return pins.size === rows.length && rows.every(({ docId, pinned }) => pins.get(docId) === pinned);
+}
+
+/** docId is unique in the table: a row of another workspace or path that has it leaves no room for ours. */
+function isTaken(database: DatabaseSync, docId: string, own: readonly Stored[]): boolean {
+  if (own.some((row) => row.docId === docId)) return false;
+  return database.prepare('select 1 from workspace_documents where docId = ?').get(docId) !== undefined;
+}
