@@ -74,7 +74,7 @@ test('a misspelt variable is named together with the one that was meant', () => 
   assert.deepEqual(problemsOf({ ...least, DOCBUS_SWEEPMS: '1' }), [
     'DOCBUS_SWEEPMS is not a setting of docbus. Did you mean DOCBUS_SWEEP_MS?',
   ]);
-  assert.deepEqual(problemsOf({ ...least, DOCBUS_AGENTS: 'http://a:4510' }), []);
+  assert.deepEqual(problemsOf({ ...least, DOCBUS_AGENTS: 'http://a:4510', DOCBUS_TEST_X: '1' }), []);
 });
 
 test('the state may lie anywhere but where AnythingLLM keeps files, and not around the storage', () => {

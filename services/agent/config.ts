@@ -34,8 +34,8 @@ export type AgentConfig = {
   readonly polling: boolean;
 };
 
-/** Variables that begin with DOCBUS_ and are read by the command line, not by the agent. */
-export const otherVariables: readonly string[] = ['DOCBUS_AGENTS'];
+/** Variables that are not the agent's: DOCBUS_AGENTS is the command line's, DOCBUS_TEST_… are the tests'. */
+const isOther = (name: string): boolean => name === 'DOCBUS_AGENTS' || name.startsWith('DOCBUS_TEST_');
 
 /** Reads the settings from the environment. Throws one `config_invalid` that lists everything wrong. */
 export function readAgentConfig(environment: Environment, host: string = hostname()): AgentConfig {
@@ -49,7 +49,7 @@ export function readAgentSettings(
 ): { readonly config: AgentConfig; readonly origins: readonly Origin[] } {
   const { values, origins } = readSettings(environment, declare(host), {
     prefix: 'DOCBUS_',
-    others: otherVariables,
+    isOther,
     check: placesProblems,
   });
   const { storageDir, stateDir, databaseFile, chromaEndpoint, chromaHeader, chromaKey, engine, model, vectorDb: _, ...rest } = values;

@@ -40,18 +40,18 @@ export function optionalSetting<T>(value: Omit<Setting<T>, 'optional' | 'fallbac
 
 export type ReadOptions<S extends Settings> = {
   readonly prefix: string;
-  /** variables that another part of docbus reads */
-  readonly others?: readonly string[];
+  /** true for a variable that another part of docbus reads */
+  readonly isOther?: (name: string) => boolean;
   /** problems between settings, as sentences that begin with a variable's name; wrong settings are missing from the values */
   readonly check?: (values: Partial<ValuesOf<S>>) => readonly string[];
 };
 
 /**
- * Reads all settings. A variable that begins with `prefix` and is neither named by a setting nor in `others` is an error too: it is
+ * Reads all settings. A variable that begins with `prefix` and is neither named by a setting nor another part's is an error too: it is
  * a misspelling that would otherwise leave a default in force unseen. Throws one `config_invalid` that lists everything.
  */
 export function readSettings<S extends Settings>(environment: Environment, settings: S, options: ReadOptions<S>): Read<S> {
-  const { prefix, others = [], check = () => [] } = options;
+  const { prefix, isOther = () => false, check = () => [] } = options;
   const values: Record<string, unknown> = {};
   const origins: Record<string, Origin> = {};
   const problems: string[] = [];
@@ -68,7 +68,13 @@ export function readSettings<S extends Settings>(environment: Environment, setti
     else problems.push(problemOf(name, text, declared, parsed.error));
   }
   problems.push(...check(values as Partial<ValuesOf<S>>));
-  problems.push(...unknownNames(environment, prefix, [...Object.values(settings).flatMap(({ names }) => names), ...others]));
+  const unknown = Object.keys(environment).filter((name) => name.startsWith(prefix) && !isOther(name) && !serviceVariable.test(name));
+  problems.push(
+    ...unknownNames(
+      unknown,
+      Object.values(settings).flatMap(({ names }) => names),
+    ),
+  );
   if (problems.length > 0) throw configInvalid(problems);
   return { values: values as ValuesOf<S>, origins: origins as Read<S>['origins'] };
 }
@@ -113,14 +119,11 @@ function problemOf(name: string, text: string, { example, secret }: Setting<unkn
  */
 const serviceVariable = /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
-function unknownNames(environment: Environment, prefix: string, known: readonly string[]): string[] {
-  return Object.keys(environment)
-    .filter((name) => name.startsWith(prefix) && !known.includes(name) && !serviceVariable.test(name))
+function unknownNames(names: readonly string[], known: readonly string[]): string[] {
+  return names
+    .filter((name) => !known.includes(name))
     .map((name) => {
-      const near = nearest(
-        name,
-        known.filter((other) => other.startsWith(prefix)),
-      );
+      const near = nearest(name, known);
       return `${name} is not a setting of docbus. ${near === undefined ? 'Remove it' : `Did you mean ${near}?`}`;
     });
 }
