@@ -1,6 +1,7 @@
 // The connection to anythingllm.db. It never creates the file, never changes journal_mode, notices when the file was replaced,
 // and keeps every lock short: AnythingLLM loses rows silently when it waits too long for one.
-import { type BigIntStats, statSync } from 'node:fs';
+import { accessSync, type BigIntStats, constants, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { DocbusError, isDocbusError } from '@docbus/core';
@@ -57,8 +58,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     url.searchParams.set('mode', 'rw');
     const database = new DatabaseSync(url, { timeout: busyMs });
     try {
-      // Sorting and our temporary tables must not need a writable temporary directory.
-      database.exec('pragma foreign_keys = on; pragma temp_store = memory;');
+      database.exec(`pragma foreign_keys = on; pragma temp_store = ${temporaryPlace()}`);
       // Replaced while it was opened: what is open may be either.
       if (identityOf(databasePath) !== file) throw missing(databasePath, 'is being replaced');
       return { database, opening: Buffer.from(clock.random(6)).toString('hex'), file, schemaVersion: undefined, vectorRows: undefined };
@@ -103,6 +103,19 @@ export function openDatabase(options: DatabaseOptions): Database {
       }),
     [Symbol.dispose]: close,
   };
+}
+
+/** Sorting and our temporary tables go to a file, which spares memory, unless (in a read-only container) there is no place for one. */
+function temporaryPlace(): 'file' | 'memory' {
+  const writable = [tmpdir(), '/var/tmp', '/tmp'].some((directory) => {
+    try {
+      accessSync(directory, constants.W_OK | constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return writable ? 'file' : 'memory';
 }
 
 /** Device and inode: our open handle keeps the inode from being given to another file. */

@@ -287,9 +287,8 @@ export class Manifest implements Disposable {
 
   // intents
 
-  intent(key: Key): Intent | undefined {
-    const row = this.#get('select * from intents where key = ?', key);
-    return row === undefined ? undefined : toIntent(row);
+  intentsOf(key: Key): readonly Intent[] {
+    return this.#all('select * from intents where key = ?', key).map(toIntent);
   }
 
   intents(): readonly Intent[] {
@@ -298,7 +297,7 @@ export class Manifest implements Disposable {
 
   putIntent(intent: Intent): void {
     this.#run(
-      'insert into intents values (?, ?, ?, ?) on conflict do update set state = excluded.state, hash = excluded.hash, content = excluded.content',
+      'insert or replace into intents values (?, ?, ?, ?)',
       intent.key,
       intent.state,
       intent.hash,
@@ -306,7 +305,7 @@ export class Manifest implements Disposable {
     );
   }
 
-  dropIntent(key: Key): void {
+  dropIntents(key: Key): void {
     this.#run('delete from intents where key = ?', key);
   }
 
