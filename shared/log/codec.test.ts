@@ -71,12 +71,17 @@ const deleted = (change: Change): Change => ({ ...change, hash: '', state: 'dele
 const last = (records: readonly LogRecord[]) => records.at(-1) as LogRecord;
 const throws = (call: () => unknown, code: ErrorCode, words?: RegExp) =>
   assert.throws(call, (error) => isDocbusError(error, code) && (words === undefined || words.test(error.message)));
-/** The record of a change, with its event changed. */
-function forge(change: Change, packed: Uint8Array | undefined, edit: (event: any) => unknown, key: string = change.key): LogRecord {
+/** The record of a change with some fields of its event replaced: `{ 'data.version.revision': 0 }`; undefined removes. */
+function forge(change: Change, packed: Uint8Array | undefined, fields: Record<string, unknown>, key: string = change.key): LogRecord {
   const record = last(recordsOf(change, packed));
-  const event = JSON.parse(Buffer.from(record.value ?? []).toString());
-  const edited = edit(event) ?? event;
-  return { ...record, key, value: Buffer.from(typeof edited === 'string' ? edited : JSON.stringify(edited)) };
+  const event = JSON.parse(Buffer.from(record.value ?? []).toString()) as Record<string, unknown>;
+  for (const [field, value] of Object.entries(fields)) {
+    const names = field.split('.');
+    let target = event;
+    for (const name of names.slice(0, -1)) target = target[name] as Record<string, unknown>;
+    target[names.at(-1) as string] = value;
+  }
+  return { ...record, key, value: Buffer.from(JSON.stringify(event)) };
 }
 
 test('every kind of change survives its record, put and deleted', () => {
@@ -123,7 +128,7 @@ test('the record of a change is a CloudEvent under the change’s key', () => {
 });
 
 test('the same change gives the same bytes, whatever the order of its content’s keys; another version gives another id', () => {
-  const shuffled = { ...workspacePut, content: Object.fromEntries(Object.entries(workspacePut.content ?? {}).reverse()) } as Change;
+  const shuffled = { ...workspacePut, content: Object.fromEntries(Object.entries(workspacePut.content ?? {}).toReversed()) } as Change;
   assert.deepEqual(recordsOf(shuffled, undefined), recordsOf(workspacePut, undefined));
   const id = (change: Change) => JSON.parse(Buffer.from(last(recordsOf(change, undefined)).value ?? []).toString()).id as string;
   const versions = [
@@ -188,77 +193,67 @@ test('a payload where there can be none, or none where there must be one, is a b
 
 test('unknown fields pass', () => {
   const packed = Buffer.from('p');
-  const record = forge(documentPut, packed, (event) => {
-    event.traceparent = '00-…';
-    event.data.later = { a: 1 };
-    event.data.content.later = true;
-  });
+  const record = forge(documentPut, packed, { traceparent: '00-…', 'data.later': { a: 1 }, 'data.content.later': true });
   assert.deepEqual(decodeRecord(record), { type: 'change', change: documentPut, payload: { type: 'inline', packed } });
 });
 
 test('an unknown type of change is told apart from a malformed one', () => {
   for (const type of ['docbus.thread.put.v1', 'docbus.document.put.v2', 'toString', ''])
-    throws(() => decodeRecord(forge(documentPut, Buffer.of(1), (event) => ({ ...event, type }))), 'record_unknown_type', /updated/);
-  throws(
-    () =>
-      decodeRecord(
-        forge(documentPut, Buffer.of(1), (event) => ({ ...event, type: 'docbus.thread.put.v1', subject: 'thread/x' }), 'thread/x'),
-      ),
-    'record_unknown_type',
-  );
+    throws(() => decodeRecord(forge(documentPut, Buffer.of(1), { type })), 'record_unknown_type', /updated/);
+  const ofAnotherKind = forge(documentPut, Buffer.of(1), { type: 'docbus.thread.put.v1', subject: 'thread/x' }, 'thread/x');
+  throws(() => decodeRecord(ofAnotherKind), 'record_unknown_type');
 });
 
 test('what is not a change is malformed, and the message names the record and what is wrong', () => {
-  const edits: Record<string, (event: any) => unknown> = {
-    'not JSON': () => '{"specversion":',
-    'no object': () => '[]',
-    'no type': (event) => ({ ...event, type: undefined }),
-    'another specversion': (event) => ({ ...event, specversion: '0.3' }),
-    'no time': (event) => ({ ...event, time: 'yesterday' }),
-    'another subject': (event) => ({ ...event, subject: 'document/f/other.json' }),
-    'another source': (event) => ({ ...event, source: '/docbus/replica-2' }),
-    'type of another kind': (event) => ({ ...event, type: 'docbus.embedding.put.v1' }),
-    'a put without content': (event) => void (event.data.content = null),
-    'a put without payload': (event) => void (event.data.payload = null),
-    'revision 0': (event) => void (event.data.version.revision = 0),
-    'revision 1.5': (event) => void (event.data.version.revision = 1.5),
-    'revision beyond safe integers': (event) => void (event.data.version.revision = 2 ** 53),
-    'revision as text': (event) => void (event.data.version.revision = '3'),
-    'a replica id with a slash': (event) => void (event.data.version.replica = 'a/b'),
-    'a replica id of 65 characters': (event) => void (event.data.version.replica = 'a'.repeat(65)),
-    'a base without replica': (event) => void (event.data.base = { revision: 1 }),
-    'a short hash': (event) => void (event.data.hash = 'abc'),
-    'a hash in capitals': (event) => void (event.data.hash = event.data.hash.toUpperCase()),
-    'no instance': (event) => void delete event.data.instance,
-    'negative size': (event) => void (event.data.content.bytes = -1),
-    'a payload of unknown form': (event) => void (event.data.payload = { type: 'link', url: 'http://…' }),
-    'no base64': (event) => void (event.data.payload.base64 = '!!!!'),
-    'no parts': (event) => void (event.data.payload = { type: 'parts', parts: 0, bytes: 1 }),
-    'parts for ever': (event) => void (event.data.payload = { type: 'parts', parts: 1e9, bytes: 1e12 }),
-    'more bytes than parts can hold': (event) => void (event.data.payload = { type: 'parts', parts: 1, bytes: 512 * KIB + 1 }),
-  };
-  for (const [name, edit] of Object.entries(edits))
-    (throws(() => decodeRecord(forge(documentPut, Buffer.of(1), edit)), 'record_malformed', /größe/), name);
+  const parts = (count: number, bytes: number) => ({ type: 'parts', parts: count, bytes });
+  const cases: [field: string, values: unknown[], words?: RegExp][] = [
+    ['type', [undefined, 7, null]],
+    ['type', ['docbus.embedding.put.v1', 'docbus.document.delete.v1']],
+    ['specversion', ['0.3', 1, undefined], /specversion/],
+    ['time', ['yesterday', 0, '2025-13-01T00:00:00Z', undefined], /time/],
+    ['subject', ['document/f/other.json', '', undefined], /subject/],
+    ['source', ['/docbus/replica-2', '/elsewhere', undefined], /source/],
+    ['data', [null, 'text', []], /data/],
+    ['data.content', [null, [], { bytes: -1 }, { bytes: 1.5 }, { bytes: '12' }, {}], /content/],
+    ['data.version', [null, { revision: 1 }, { replica: 'a' }], /version/],
+    ['data.version.revision', [0, -1, 1.5, 2 ** 53, '3', null], /revision/],
+    ['data.version.replica', ['', 'a/b', 'ä', 'a'.repeat(65), null], /replica/],
+    ['data.base', [{ revision: 1 }, { revision: 0, replica: 'a' }, undefined], /base/],
+    ['data.hash', ['', 'abc', common.hash.toUpperCase(), `${common.hash}0`], /hash/],
+    ['data.instance', ['', undefined, 'x'.repeat(129)], /instance/],
+    [
+      'data.payload',
+      [null, { type: 'link', url: 'http://…' }, parts(0, 1), parts(1e9, 1e12), parts(1, 512 * KIB + 1), parts(2, 1)],
+      /payload/,
+    ],
+    ['data.payload.base64', ['!!!!', 'cA', 7], /payload/],
+  ];
+  for (const [field, values, words] of cases)
+    for (const value of values) throws(() => decodeRecord(forge(documentPut, Buffer.of(1), { [field]: value })), 'record_malformed', words);
+  throws(() => decodeRecord(forge(documentPut, Buffer.of(1), { subject: undefined })), 'record_malformed', /größe/);
 
-  const membership = (copies: unknown) => forge(membershipPut, undefined, (event) => void (event.data.content.copies = copies));
+  const one = { docId: 'a', pinned: true };
   for (const copies of [
     [],
     [{ docId: '', pinned: true }],
     [{ docId: 'a' }],
     [{ docId: 'a', pinned: 1 }],
-    [
-      { docId: 'a', pinned: true },
-      { docId: 'a', pinned: false },
-    ],
+    [one, { ...one, pinned: false }],
     'all',
   ])
-    throws(() => decodeRecord(membership(copies)), 'record_malformed');
-  throws(() => decodeRecord(forge(deleted(documentPut), undefined, (event) => void (event.data.hash = common.hash))), 'record_malformed');
-  throws(() => decodeRecord(forge(workspacePut, undefined, (event) => void delete event.data.content.name)), 'record_malformed');
+    throws(() => decodeRecord(forge(membershipPut, undefined, { 'data.content.copies': copies })), 'record_malformed', /copies/);
+  throws(() => decodeRecord(forge(deleted(documentPut), undefined, { 'data.hash': common.hash })), 'record_malformed', /hash/);
+  throws(() => decodeRecord(forge(workspacePut, undefined, { 'data.content.name': undefined })), 'record_malformed', /name/);
   throws(
-    () => decodeRecord(forge(embeddingPut, Buffer.of(1), (event) => void (event.data.content.fingerprint.dimensions = 1e9))),
+    () => decodeRecord(forge(embeddingPut, Buffer.of(1), { 'data.content.fingerprint.dimensions': 1e9 })),
     'record_malformed',
+    /dimensions/,
   );
+});
+
+test('what is not JSON, or no object, is malformed', () => {
+  for (const text of ['', '{"specversion":', '[]', 'null', '"docbus"', '7'])
+    throws(() => decodeRecord({ key: documentPut.key, value: Buffer.from(text), headers: {} }), 'record_malformed');
 });
 
 test('a record that is too large, not UTF-8 or empty is malformed', () => {
@@ -273,7 +268,7 @@ test('a key that would leave its directory is refused, of a change and of a part
     const kind = key.slice(0, key.indexOf('/'));
     const change = { document: documentPut, embedding: embeddingPut, workspace: workspacePut, membership: membershipPut }[kind] as Change;
     const packed = kind === 'document' || kind === 'embedding' ? Buffer.of(1) : undefined;
-    throws(() => decodeRecord(forge(change, packed, (event) => ({ ...event, subject: key }), key)), 'path_refused');
+    throws(() => decodeRecord(forge(change, packed, { subject: key }, key)), 'path_refused');
     throws(() => decodeRecord({ key: `part/${key}/${common.hash}/0`, value: Buffer.of(1), headers: {} }), 'path_refused');
   }
 });

@@ -1,5 +1,4 @@
 // A log by its URL: the scheme chooses the driver, and only that driver and its libraries are loaded.
-import { isAbsolute } from 'node:path';
 import { DocbusError } from '@docbus/core';
 import type { Log, LogOptions } from './port.ts';
 
@@ -30,8 +29,7 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
     }
     case 'kafka:':
       return openBrokerLog('./kafka.ts', 'openKafkaLog');
-    case 'amqp:':
-    case 'amqps:':
+    default:
       return openBrokerLog('./rabbitmq.ts', 'openRabbitLog');
   }
 }
@@ -40,7 +38,7 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
 export function checkLogUrl(url: string): Scheme {
   const scheme = Object.keys(examples).find((known): known is Scheme => url.startsWith(known));
   if (scheme === undefined) throw invalid(`${shown(url)} is not the address of a log`, `one of ${Object.values(examples).join(', ')}`);
-  if (scheme === 'sqlite:' && !isAbsolute(sqlitePath(url)))
+  if (scheme === 'sqlite:' && !/^\/[^/]/.test(sqlitePath(url)))
     throw invalid(`${shown(url)} does not name a file by its absolute path`, examples[scheme]);
   if (scheme === 'memory:' && url !== scheme)
     throw invalid('the log in memory has no name, and no other process sees it', examples[scheme]);

@@ -1,5 +1,6 @@
 // The form of a change in the log, as zod schemas: everything a reader believes has passed them. Unknown fields pass and are left out;
 // every number and text has a bound, because a record may come from anywhere.
+import type { Kind } from '@docbus/core';
 import { z } from 'zod';
 import { PART_BYTES, PARTS_MAX } from './parts.ts';
 
@@ -77,13 +78,13 @@ const event = <Data extends z.ZodType>(type: string, data: Data) =>
     data,
   });
 
-const put = <Kind extends string, Content extends z.ZodType, Payload extends z.ZodType>(kind: Kind, content: Content, carried: Payload) =>
+const put = <Content extends z.ZodType, Payload extends z.ZodType>(kind: Kind, content: Content, carried: Payload) =>
   event(
     `docbus.${kind}.put.v1`,
     z.object({ version, base: version.nullable(), hash, instance: z.string().min(1).max(128), content, payload: carried }),
   );
 
-const deletion = <Kind extends string>(kind: Kind) =>
+const deletion = (kind: Kind) =>
   event(
     `docbus.${kind}.delete.v1`,
     z.object({

@@ -88,7 +88,7 @@ function checkOurs(database: DatabaseSync, path: string): boolean {
     if (version === SCHEMA_VERSION) return true;
     throw new DocbusError(
       'log_refused',
-      `${path} is a log of a newer docbus (version ${version}, this one knows ${SCHEMA_VERSION}). Update docbus.`,
+      `${path} is a log of a newer docbus (version ${String(version)}, this one knows ${SCHEMA_VERSION}). Update docbus.`,
     );
   }
   const tables = database.prepare('select count(*) as count from sqlite_master').get()?.['count'];

@@ -17,10 +17,10 @@ export function createWake(): Wake {
   const wait = async (signal: AbortSignal) => {
     if (!pending && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      resume = resolve;
-      signal.addEventListener('abort', resolve as () => void, { once: true });
+      resume = () => resolve();
+      signal.addEventListener('abort', resume, { once: true });
       await promise;
-      signal.removeEventListener('abort', resolve as () => void);
+      signal.removeEventListener('abort', resume);
       resume = undefined;
     }
     pending = false;

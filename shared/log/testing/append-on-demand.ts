@@ -3,11 +3,15 @@ import { createInterface } from 'node:readline';
 import { systemClock } from '@docbus/runtime';
 import { openSqliteLog } from '../sqlite.ts';
 
+// oxlint-disable-next-line no-restricted-properties -- an entry file, of tests
 const [path = '', prefix = 'k'] = process.argv.slice(2);
 const never = new AbortController().signal;
 await using log = await openSqliteLog({ path, replica: `writer-${prefix}`, clock: systemClock }, never);
+// oxlint-disable-next-line no-restricted-globals -- the parent waits for it
 console.log('ready');
 let count = 0;
 for await (const _ of createInterface({ input: process.stdin })) {
-  await log.append([{ key: `${prefix}${count++}`, value: Buffer.from('value'), headers: { appending: String(Date.now()) } }], never);
+  // oxlint-disable-next-line no-restricted-globals -- compared in the parent
+  const appending = String(Date.now());
+  await log.append([{ key: `${prefix}${count++}`, value: Buffer.from('value'), headers: { appending } }], never);
 }
