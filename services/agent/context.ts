@@ -51,7 +51,12 @@ export type AgentOptions = {
 };
 
 /** What a hint may say: where to look. Everything is an over-approximation; a full survey is always right. */
-export type Scope = { readonly all?: boolean; readonly folders?: Iterable<string>; readonly paths?: Iterable<DocPath>; readonly records?: boolean };
+export type Scope = {
+  readonly all?: boolean;
+  readonly folders?: Iterable<string>;
+  readonly paths?: Iterable<DocPath>;
+  readonly records?: boolean;
+};
 
 export type AgentState = {
   readonly dirty: { allFiles: boolean; readonly folders: Set<string>; readonly paths: Set<DocPath>; records: boolean };

@@ -27,10 +27,9 @@ export type FileLook<T> = {
 };
 
 export function knownOf(manifest: Manifest, key: Key): Known {
-  const intent = manifest.intent(key);
   return {
     entry: manifest.entry(key),
-    intent: intent === undefined ? undefined : intent.state === 'present' ? { state: 'present', hash: intent.hash } : { state: 'absent' },
+    intents: manifest.intentsOf(key).map(({ state, hash }) => (state === 'present' ? { state, hash } : { state: 'absent' })),
   };
 }
 
@@ -44,10 +43,18 @@ export function examineCache(context: Context, path: DocPath): FileLook<Embeddin
   return examineFile(context, 'cache', embeddingKey(path), path, caches.signature(path), () => caches.read(path));
 }
 
-function examineFile<T>(context: Context, place: Place, key: Key, path: DocPath, signature: Signature | undefined, read: () => Reading<T>): FileLook<T> {
+function examineFile<T>(
+  context: Context,
+  place: Place,
+  key: Key,
+  path: DocPath,
+  signature: Signature | undefined,
+  read: () => Reading<T>,
+): FileLook<T> {
   const { manifest, state } = context;
   const known = knownOf(manifest, key);
-  if (signature === undefined) return { picture: { state: 'absent' }, edit: reconcile({ state: 'absent' }, known), value: undefined, signature, marks: [] };
+  if (signature === undefined)
+    return { picture: { state: 'absent' }, edit: reconcile({ state: 'absent' }, known), value: undefined, signature, marks: [] };
   const mark = manifest.file(place, path);
   if (mark?.signature === signature) {
     const picture: Picture = { state: 'present', hash: mark.hash };
@@ -55,7 +62,14 @@ function examineFile<T>(context: Context, place: Place, key: Key, path: DocPath,
     if (edit === 'none') return { picture, edit, value: undefined, signature, marks: [] };
   }
   const reading = readOrProblem(context, path, read);
-  if (reading.type !== 'read') return { picture: reading.type === 'absent' ? { state: 'absent' } : 'unsettled', edit: 'none', value: undefined, signature: undefined, marks: [] };
+  if (reading.type !== 'read')
+    return {
+      picture: reading.type === 'absent' ? { state: 'absent' } : 'unsettled',
+      edit: 'none',
+      value: undefined,
+      signature: undefined,
+      marks: [],
+    };
   const picture: Picture = { state: 'present', hash: reading.hash };
   // A racy reading is not remembered: the next survey reads the file again.
   if (reading.racy) state.dirty.paths.add(path);

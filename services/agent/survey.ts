@@ -43,11 +43,13 @@ function surveyFolder({ replica: { documents, caches }, manifest, state }: Conte
     }
     const known = mark?.path === path ? mark : undefined;
     if (known !== undefined) mark = next(marks);
-    if (known === undefined || known.document.hash !== known.documentEntry || documents.signature(path) !== known.document.signature) state.documents.add(path);
+    if (known === undefined || known.document.hash !== known.documentEntry || documents.signature(path) !== known.document.signature)
+      state.documents.add(path);
     // A cache whose embedding is not recorded says nothing by itself: the row of workspace_documents is what completes an embed.
     if (known !== undefined && known.embeddingEntry !== null) {
       const signature = caches.signature(path);
-      if (signature !== undefined && (signature !== known.cache?.signature || known.cache.hash !== known.embeddingEntry)) state.embeddings.add(path);
+      if (signature !== undefined && (signature !== known.cache?.signature || known.cache.hash !== known.embeddingEntry))
+        state.embeddings.add(path);
     }
   }
   for (; mark !== undefined; mark = next(marks)) state.documents.add(mark.path);

@@ -10,19 +10,19 @@ export const absent: Picture = { state: 'absent' };
 /**
  * What the manifest knows of one key on this replica.
  * `applied` is false for an entry that waits for something else (a membership whose workspace is gone): its absence is no edit.
- * `intent` is what docbus itself was about to put there when it was last seen working: a difference that equals it is ours.
+ * `intents` is what docbus itself has been about to put there since the entry was recorded: a difference that equals one is ours.
  */
 export type Known = {
   readonly entry: (Stamp & { readonly applied: boolean }) | undefined;
-  readonly intent: Picture | undefined;
+  readonly intents: readonly Picture[];
 };
 
 /** 'put' and 'delete' are edits; 'none': disk and manifest agree, or the difference is our own work. */
 export type Edit = 'put' | 'delete' | 'none';
 
 export function reconcile(picture: Picture, known: Known): Edit {
-  const { entry, intent } = known;
-  if (intent !== undefined && samePicture(picture, intent)) return 'none';
+  const { entry, intents } = known;
+  if (intents.some((intent) => samePicture(picture, intent))) return 'none';
   const recordedPresent = entry !== undefined && entry.state === 'present';
   if (picture.state === 'present') return recordedPresent && entry.hash === picture.hash ? 'none' : 'put';
   return recordedPresent && entry.applied ? 'delete' : 'none';

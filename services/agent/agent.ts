@@ -1,0 +1,121 @@
+// The agent of one replica: bounded steps over its ports. The loop (run.ts), the simulation and the tests call the same steps.
+import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
+import { applyWinners, type Winner } from './apply.ts';
+import { consumeOnce } from './consume.ts';
+import { createState, writeMarks, type AgentOptions, type Context, type Scope } from './context.ts';
+import { quarantineOf } from './incoming.ts';
+import { recordFills } from './materialise.ts';
+import { entryOf, learnDimensions, publishOnce, storePayload, type StepResult } from './publish.ts';
+import { markDirty } from './survey.ts';
+
+export type Agent = {
+  readonly context: Context;
+  /** Notes where to look. */
+  hint(scope: Scope): void;
+  publishOnce(signal: AbortSignal): Promise<StepResult>;
+  consumeOnce(signal: AbortSignal): Promise<StepResult>;
+  /** Forgets the checkpoint: the log is read from its first record again. `recreated`: nothing of what we know is in it yet. */
+  startOver(reason: 'position_expired' | 'log_recreated' | 'asked'): void;
+  /** Lets held deletions be published (all, or some keys). Returns how many. */
+  approveDeletions(keys?: ReadonlySet<Key>): number;
+  /** Puts back on disk what held deletions took away. Returns how many. */
+  revertDeletions(keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number>;
+  /** Tries quarantined changes again (all, or some ids). Returns how many could be applied. */
+  retryQuarantined(ids: ReadonlySet<string> | undefined, signal: AbortSignal): Promise<number>;
+};
+
+export function createAgent(options: AgentOptions): Agent {
+  const context: Context = { ...options, state: createState(options.clock) };
+  const { manifest, state, logger } = context;
+  return {
+    context,
+    hint: (scope) => markDirty(context, scope),
+    publishOnce: (signal) => publishOnce(context, signal),
+    consumeOnce: (signal) => consumeOnce(context, signal),
+    startOver(reason) {
+      manifest.transaction(() => {
+        manifest.setMeta('checkpoint', undefined);
+        if (reason === 'log_recreated') manifest.setNothingLogged();
+      });
+      state.caughtUp = state.atEnd = false;
+      logger.warn({ reason }, 'reading the log from its first record');
+    },
+    approveDeletions(keys) {
+      const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
+      manifest.transaction(() => chosen.forEach((held) => manifest.putHeld({ ...held, approved: true })));
+      return chosen.length;
+    },
+    revertDeletions: (keys, signal) => revertDeletions(context, keys, signal),
+    retryQuarantined: (ids, signal) => retryQuarantined(context, ids, signal),
+  };
+}
+
+/** Applies recorded entries again, as if they came from the log. */
+async function revertDeletions(context: Context, keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number> {
+  const { manifest } = context;
+  const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
+  const again = new Set<Key>();
+  for (const { key } of chosen) {
+    again.add(key);
+    const parsed = parseKey(key);
+    // The embedding of a document went with its file, and a membership cannot come back without its workspace.
+    if (parsed.kind === 'document') again.add(embeddingKey(parsed.path));
+    if (parsed.kind === 'workspace') for (const membership of manifest.membershipsIn(parsed.slug)) again.add(membership.key);
+    if (parsed.kind === 'membership') for (const needed of [workspaceKey(parsed.slug), documentKey(parsed.path)]) again.add(needed);
+  }
+  const winners: Winner[] = [];
+  for (const key of again) {
+    const entry = manifest.entry(key);
+    if (entry?.state !== 'present' || entry.content === null) continue;
+    winners.push({
+      change: { ...entry, state: 'present', content: entry.content, instance: manifest.instance },
+      packed: manifest.payload(key)?.packed,
+    });
+  }
+  manifest.transaction(() => chosen.forEach(({ key }) => manifest.dropHeld(key)));
+  await applyAndRecord(context, winners, signal);
+  // The reset has been answered: what happened before now is not a reason to hold anything later.
+  context.state.dirty.records = true;
+  return chosen.length;
+}
+
+async function retryQuarantined(context: Context, ids: ReadonlySet<string> | undefined, signal: AbortSignal): Promise<number> {
+  const { manifest } = context;
+  const chosen = manifest.quarantined().filter(({ id, change }) => change !== null && (ids === undefined || ids.has(id)));
+  const winners: Winner[] = chosen.flatMap(({ id }) => {
+    const item = manifest.quarantinedById(id);
+    return item?.change === null || item?.change === undefined ? [] : [{ change: item.change, packed: item.packed }];
+  });
+  // Where the embedder was changed on purpose, the dimensions learnt from the old one are no reason to refuse.
+  if (chosen.some(({ code }) => code === 'embedder_mismatch') && manifest.counts().embedding.present === 0)
+    manifest.setMeta('dimensions', undefined);
+  const refused = await applyAndRecord(context, winners, signal);
+  return winners.length - refused;
+}
+
+async function applyAndRecord(context: Context, winners: readonly Winner[], signal: AbortSignal): Promise<number> {
+  const { manifest } = context;
+  const applied = await applyWinners(context, winners, new Set(), signal);
+  manifest.transaction(() => {
+    for (const { change, packed } of winners) {
+      manifest.dropIntents(change.key);
+      const refusal = applied.refused.get(change.key);
+      if (refusal !== undefined) {
+        manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
+        continue;
+      }
+      for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
+      manifest.record({
+        ...entryOf(change),
+        applied: kindOf(change.key) !== 'membership',
+        logged: manifest.entry(change.key)?.logged ?? true,
+      });
+      storePayload(context, change, packed);
+      learnDimensions(context, change, false);
+    }
+    for (const [key, done] of applied.memberships.applied) manifest.setApplied(key, done);
+    recordFills(manifest, applied.memberships);
+    writeMarks(manifest, applied.marks);
+  });
+  return applied.refused.size;
+}

@@ -1,0 +1,209 @@
+// consume: log vs manifest -> disk. Reads a bounded batch, merges it, applies the winners, and records entries and checkpoint in
+// one transaction at the very end. Dying anywhere before that repeats the batch.
+import {
+  compareStamp,
+  DocbusError,
+  formatVersion,
+  isConflict,
+  kindOf,
+  merge,
+  stampOf,
+  isDocbusError,
+  type Change,
+  type Key,
+} from '@docbus/core';
+import { unpackPayload } from '@docbus/log';
+import type { Position } from '@docbus/log/port.ts';
+import type { Recorded } from '@docbus/replica/manifest.ts';
+import { applyWinners, type Winner } from './apply.ts';
+import { collectPuts } from './collect.ts';
+import { relevantEdits } from './local-edits.ts';
+import { isBootstrapping, writeMarks, type Context } from './context.ts';
+import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
+import { recordFills } from './materialise.ts';
+import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
+
+/** Applies at most one batch. `more`: there was something, so there may be more. */
+export async function consumeOnce(context: Context, signal: AbortSignal): Promise<StepResult> {
+  const { manifest, log, settings, state, logger } = context;
+  if (manifest.outbox().length > 0) await flushOutbox(context, signal);
+  const checkpoint = manifest.meta('checkpoint') as Position | undefined;
+  const records = await log.read(checkpoint, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
+  const last = records.at(-1);
+  if (last === undefined) {
+    reachEnd(context);
+    return { more: false, wakeAt: undefined };
+  }
+  state.atEnd = false;
+  const batch = readBatch(context, records);
+  refuseDouble(context, batch);
+  const unpublished = await publishLocalEdits(context, batch, signal);
+  if (unpublished === 'published') return { more: true, wakeAt: undefined };
+
+  const merged = mergeBatch(context, batch);
+  const applied = await applyWinners(context, merged.winners, unpublished, signal);
+  manifest.transaction(() => {
+    for (const conflict of merged.conflicts) conflict();
+    for (const { change, packed } of merged.winners) {
+      const refusal = applied.refused.get(change.key);
+      for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
+      manifest.dropIntents(change.key);
+      if (refusal !== undefined) {
+        manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
+        continue;
+      }
+      manifest.record({ ...entryOf(change), applied: kindOf(change.key) !== 'membership', logged: true });
+      storePayload(context, change, packed);
+      learnDimensions(context, change, false);
+      manifest.dropHeld(change.key);
+    }
+    for (const [key, done] of applied.memberships.applied) manifest.setApplied(key, done);
+    recordFills(manifest, applied.memberships);
+    for (const [key, logged] of merged.logged) manifest.setLogged(key, logged);
+    for (const item of [...batch.quarantine, ...merged.quarantine]) manifest.putQuarantine(item);
+    for (const key of batch.usedParts) manifest.dropParts(key);
+    for (const { key, hash, index, bytes } of batch.parts) manifest.putPart(key, hash, index, bytes);
+    writeMarks(manifest, applied.marks);
+    manifest.setMeta('checkpoint', last.position);
+  });
+  for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
+    logger.warn({ code, reason: message }, 'quarantined a record');
+  for (const [key, { code, message }] of applied.refused) logger.warn({ key, code, reason: message }, 'quarantined a change');
+  logger.debug({ records: records.length, changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
+  // Showing our checkpoint to the product's tools is a courtesy; losing it loses nothing, but an error of the log is still an error.
+  await log.report(last.position, signal);
+  return { more: true, wakeAt: undefined };
+}
+
+function reachEnd({ manifest, state, logger }: Context): void {
+  if (isBootstrapping(manifest)) {
+    manifest.setMeta('bootstrapped', 'yes');
+    state.dirty.allFiles = state.dirty.records = true;
+    logger.info({}, 'bootstrapped: the log was read to its end');
+  }
+  state.caughtUp = true;
+  state.atEnd = true;
+}
+
+/** Two agents under one replica id would overwrite each other's versions. Records of an earlier life of ours are older than this process. */
+function refuseDouble({ manifest, settings, state }: Context, { incoming }: Batch): void {
+  if (!state.caughtUp) return;
+  for (const { change } of incoming) {
+    if (change.version.replica !== settings.replicaId || change.instance === manifest.instance || change.time < state.startedAt) continue;
+    const known = manifest.entry(change.key);
+    if (known === undefined || compareStamp(known, change) < 0)
+      throw new DocbusError(
+        'replica_id_taken',
+        `Another agent publishes under the replica id ${settings.replicaId}. Give each replica its own DOCBUS_REPLICA; this agent stops so that no edit is lost.`,
+      );
+  }
+}
+
+/**
+ * Before anything here is overwritten: an edit that nobody has published is published first (invariant 1), so that the merge
+ * sees it and every replica decides alike. At first contact there is nothing to publish yet: the log wins, see apply.
+ */
+async function publishLocalEdits(context: Context, { incoming }: Batch, signal: AbortSignal): Promise<'published' | ReadonlySet<Key>> {
+  const { manifest, logger } = context;
+  const taken = incoming.map(({ change }) => change).filter((change) => merge(manifest.entry(change.key), stampOf(change)) === 'take');
+  const edits = relevantEdits(context, taken);
+  if (edits.size === 0) return edits;
+  const { drafts, marks } = await collectPuts(context, signal, edits);
+  // What cannot be published now (a document that does not parse) gives way, its content kept.
+  if (drafts.length === 0) return edits;
+  await publishDrafts(context, drafts, marks, signal);
+  logger.info({ changes: drafts.length }, 'published local edits before applying what others did to the same keys');
+  return 'published';
+}
+
+type Merged = {
+  readonly winners: readonly Winner[];
+  /** what the log's newest record says of each key: the same as our entry or not */
+  readonly logged: ReadonlyMap<Key, boolean>;
+  readonly quarantine: readonly ReturnType<typeof quarantineOf>[];
+  readonly conflicts: readonly (() => void)[];
+};
+
+function mergeBatch(context: Context, { incoming }: Batch): Merged {
+  const { manifest } = context;
+  const overlay = new Map<Key, Incoming & { readonly entry: Recorded }>();
+  const logged = new Map<Key, boolean>();
+  const conflicts: (() => void)[] = [];
+  for (const item of incoming) {
+    const { change, packed } = item;
+    const before = overlay.get(change.key);
+    const known = before?.entry ?? manifest.entry(change.key);
+    const verdict = merge(known, stampOf(change));
+    if (verdict === 'take') {
+      if (known !== undefined && known.state === 'present' && isConflict(change, known)) {
+        const loser = before?.packed ?? (before === undefined ? manifest.payload(change.key)?.packed : undefined);
+        conflicts.push(() => keepLoser(context, change, known, loser));
+      }
+      overlay.set(change.key, { ...item, entry: { ...entryOf(change), applied: false, logged: true } });
+      logged.delete(change.key);
+    } else {
+      if (verdict === 'keep' && known !== undefined && change.state === 'present' && isConflict(known, change))
+        conflicts.push(() => keepLoser(context, known, { ...entryOf(change), applied: false, logged: false }, packed));
+      logged.set(change.key, verdict === 'same');
+    }
+  }
+  const winners: Winner[] = [];
+  const quarantine: ReturnType<typeof quarantineOf>[] = [];
+  for (const { change, packed, missingParts } of overlay.values()) {
+    if (missingParts)
+      quarantine.push(
+        quarantineOf(
+          context,
+          { change, packed },
+          new DocbusError(
+            'parts_missing',
+            `The parts of ${change.key} (${formatVersion(change.version)}) are gone from the log: a newer version should follow. If none does, touch the document on a replica that has it.`,
+          ),
+        ),
+      );
+    else winners.push({ change, packed });
+  }
+  return { winners, logged, quarantine, conflicts };
+}
+
+/** Keeps what lost under the state directory and lists it. Embeddings are only listed: they are made from their document. */
+function keepLoser(
+  { manifest, conflicts, settings, clock, logger }: Context,
+  winner: Pick<Change, 'key' | 'version'>,
+  loser: Recorded,
+  packed: Uint8Array | undefined,
+): void {
+  const { key } = loser;
+  const version = formatVersion(loser.version);
+  const kind = kindOf(key);
+  const content =
+    kind === 'document'
+      ? unpackLoser(loser, packed, settings.payloadBytesMax)
+      : kind === 'embedding'
+        ? undefined
+        : new TextEncoder().encode(JSON.stringify(loser.content, null, 2));
+  const file = content === undefined ? null : conflicts.save(key, version, content);
+  const added = manifest.putConflict({
+    id: `${key} ${version}`,
+    key,
+    winner: formatVersion(winner.version),
+    loser: version,
+    file,
+    time: clock.now(),
+  });
+  if (added)
+    logger.warn(
+      { key, winner: formatVersion(winner.version), loser: version, file },
+      'two replicas changed this at the same time; the losing content is kept',
+    );
+}
+
+/** Undefined where the payload is gone or damaged: the conflict is listed all the same. */
+function unpackLoser({ hash }: Recorded, packed: Uint8Array | undefined, bytesMax: number): Uint8Array | undefined {
+  try {
+    return packed === undefined ? undefined : unpackPayload(packed, { hash, bytesMax });
+  } catch (error) {
+    if (isDocbusError(error, 'payload_corrupt')) return undefined;
+    throw error;
+  }
+}

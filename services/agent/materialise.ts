@@ -1,0 +1,223 @@
+// materialise makes the rows and vectors of memberships what is recorded (or about to be). It is level-triggered: it looks at
+// what is there and does what is missing, so it may be repeated and may die anywhere. The order keeps ghosts impossible:
+// an id is in document_vectors before its vector is in Chroma and until its vector is gone, so AnythingLLM can always remove it.
+import {
+  DocbusError,
+  documentKey,
+  parseKey,
+  reconcile,
+  workspaceKey,
+  contentHash,
+  type DocPath,
+  type Embedding,
+  type Key,
+  type MembershipContent,
+  type MembershipCopy,
+  type Slug,
+} from '@docbus/core';
+import { idsHashOf, type Fill, type Recorded } from '@docbus/replica/manifest.ts';
+import type { MembershipWrite } from '@docbus/replica/port.ts';
+import { isBootstrapping, type Context } from './context.ts';
+import { knownOf } from './examine.ts';
+import { recordedEmbedding } from './recorded.ts';
+import { rowMetadataOf } from './stale.ts';
+import { createVectorQueue } from './vector-queue.ts';
+import { vectorIdsOf } from './vector-ids.ts';
+
+/** The embedding that rows of a document are to hold. `load` is called at most once per materialise, when its vectors are needed. */
+export type WantedEmbedding = { readonly hash: string; readonly chunks: number; readonly load: () => Embedding };
+
+/** What is recorded, or will be once this work is done. */
+export type View = {
+  entry(key: Key): Recorded | undefined;
+  /** 'none': not known, leave vectors alone. 'deleted': rows hold no vectors. 'blocked': it waits in quarantine, and its memberships with it. */
+  embedding(path: DocPath): WantedEmbedding | 'none' | 'deleted' | 'blocked';
+  /** True where the cache on disk was found to be that embedding before we touched it: rows without a known fill were made from it. */
+  adopted(path: DocPath): boolean;
+  /** Whether rows that nobody has published give way here: at first contact the log wins, their content is kept. Otherwise materialise throws `aborted`. */
+  overrule(key: Key, copies: readonly MembershipCopy[]): boolean;
+};
+
+/** To be recorded by the caller, with everything else of its step. */
+export type Materialised = {
+  readonly applied: ReadonlyMap<Key, boolean>;
+  readonly fills: readonly Fill[];
+  readonly dropFills: readonly string[];
+  /** memberships whose vectors can never be taken; they are as if not applied */
+  readonly refused: ReadonlyMap<Key, DocbusError>;
+};
+
+type Task = {
+  readonly key: Key;
+  readonly slug: Slug;
+  readonly path: DocPath;
+  readonly current: readonly MembershipCopy[];
+  readonly target: readonly MembershipCopy[];
+};
+
+export function recordedView(context: Context): View {
+  const { manifest } = context;
+  return {
+    entry: (key) => manifest.entry(key),
+    embedding: (path) => recordedEmbedding(context, path),
+    adopted: () => false,
+    overrule: () => false,
+  };
+}
+
+/** Materialises recorded memberships and records that it did. */
+export async function materialiseRecorded(context: Context, keys: readonly Key[], signal: AbortSignal): Promise<void> {
+  const { manifest } = context;
+  const result = await materialise(context, keys, recordedView(context), signal);
+  manifest.transaction(() => {
+    for (const [key, applied] of result.applied) {
+      manifest.setApplied(key, applied);
+      manifest.dropIntents(key);
+    }
+    recordFills(manifest, result);
+  });
+}
+
+export function recordFills(manifest: Context['manifest'], { fills, dropFills }: Materialised): void {
+  for (const docId of dropFills) manifest.dropFill(docId);
+  for (const fill of fills) manifest.putFill(fill);
+}
+
+/** Throws `aborted` where AnythingLLM wrote one of the rows in between: the next look publishes that edit first. */
+export async function materialise(context: Context, keys: readonly Key[], view: View, signal: AbortSignal): Promise<Materialised> {
+  const { replica, manifest, settings } = context;
+  const { records, vectors } = replica;
+  const tasks = planTasks(context, keys, view);
+  const docIds = tasks.flatMap(({ current, target }) => [...current, ...target].map(({ docId }) => docId));
+  const have = docIds.length === 0 ? new Map<string, readonly string[]>() : records.vectorIds([...new Set(docIds)]);
+
+  const applied = new Map<Key, boolean>();
+  const refused = new Map<Key, DocbusError>();
+  const fills: Fill[] = [];
+  const dropFills: string[] = [];
+
+  const gone = tasks.flatMap(({ slug, current, target }) =>
+    current.filter(({ docId }) => !target.some((copy) => copy.docId === docId)).map(({ docId }) => ({ slug, docId })),
+  );
+  // Where the workspace itself goes, its collection goes as a whole.
+  const leaving = gone.filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted');
+  await removeVectors(
+    context,
+    leaving.map(({ slug, docId }) => ({ slug, ids: have.get(docId) ?? [] })),
+    signal,
+  );
+  dropFills.push(...gone.map(({ docId }) => docId));
+
+  const writes: (MembershipWrite & { readonly key: Key })[] = [];
+  const stale: { readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
+  const queue = createVectorQueue(
+    vectors,
+    isBootstrapping(manifest) ? settings.vectorsPerRequest.bootstrapping : settings.vectorsPerRequest.following,
+    signal,
+  );
+  const loaded = new Map<DocPath, Embedding>();
+  for (const task of tasks) {
+    const { key, slug, path, current, target } = task;
+    const wanted = view.embedding(path);
+    for (const { docId } of target) {
+      const ids = have.get(docId) ?? [];
+      if (wanted === 'none' || wanted === 'blocked') continue;
+      if (wanted === 'deleted') {
+        stale.push({ slug, docId, ids });
+        dropFills.push(docId);
+        continue;
+      }
+      const fill = manifest.fill(docId);
+      if (fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
+      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks) {
+        fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
+        continue;
+      }
+      const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
+      const known = new Set(ids);
+      records.addVectorIds(wantedIds.filter((id) => !known.has(id)).map((vectorId) => ({ docId, vectorId })));
+      let embedding = loaded.get(path);
+      if (embedding === undefined) {
+        loaded.clear(); // tasks come sorted by path: one document's embedding is in memory at a time
+        loaded.set(path, (embedding = wanted.load()));
+      }
+      await queue.add({ key, slug, ids: wantedIds, embedding });
+      const fresh = new Set(wantedIds);
+      stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
+      fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
+    }
+    writes.push({ key, slug, path, copies: target, expected: current, metadata: metadataFor(context, task) });
+  }
+  for (const [key, error] of await queue.flush()) refused.set(key as Key, error);
+  await removeVectors(context, stale, signal);
+  records.removeVectorIds(stale.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
+
+  const accepted = writes.filter(({ key }) => !refused.has(key));
+  const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
+  const unwritten = new Set(changed.length === 0 ? [] : records.setMemberships(changed).map(({ slug, path }) => `${slug}/${path}`));
+  for (const { key, slug, path, copies } of accepted) {
+    if (unwritten.has(`${slug}/${path}`)) {
+      if (records.workspace(slug) !== undefined)
+        throw new DocbusError(
+          'aborted',
+          `AnythingLLM changed the rows of ${path} in the workspace ${slug} at the same moment; looking again.`,
+        );
+      applied.set(key, false);
+    } else applied.set(key, copies.length > 0 || view.entry(key)?.state !== 'present');
+  }
+  return { applied, fills, dropFills, refused };
+}
+
+/** Reads the rows as they are and refuses to go on over an edit that nobody has published. */
+function planTasks(context: Context, keys: readonly Key[], view: View): readonly Task[] {
+  const { replica, manifest } = context;
+  const parsed = [...new Set(keys)].map((key) => parseKey(key)).filter((key) => key.kind === 'membership');
+  const rows = new Map(
+    parsed.length === 0
+      ? []
+      : replica.records.membershipsOf([...new Set(parsed.map(({ path }) => path))]).map((row) => [`${row.slug}/${row.path}`, row.copies]),
+  );
+  return parsed
+    .toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.slug < b.slug ? -1 : 1))
+    .map(({ key, slug, path }) => {
+      const current = rows.get(`${slug}/${path}`) ?? [];
+      const target = targetOf(view, key, slug, path);
+      if (current.length > 0 && !sameCopies(current, target)) {
+        const known = knownOf(manifest, key);
+        if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current))
+          throw new DocbusError('aborted', `${path} in the workspace ${slug} was changed here and not yet published; publishing it first.`);
+      }
+      return { key, slug, path, current, target };
+    });
+}
+
+/** A membership has rows where it, its workspace and its document are recorded as present, and its embedding is not in quarantine. */
+function targetOf(view: View, key: Key, slug: Slug, path: DocPath): readonly MembershipCopy[] {
+  const entry = view.entry(key);
+  if (entry?.state !== 'present' || view.entry(workspaceKey(slug))?.state !== 'present') return [];
+  if (view.entry(documentKey(path))?.state === 'deleted' || view.embedding(path) === 'blocked') return [];
+  return (entry.content as MembershipContent).copies;
+}
+
+function metadataFor({ replica }: Context, { path, current, target }: Task): string | null {
+  if (target.every(({ docId }) => current.some((copy) => copy.docId === docId))) return null;
+  const document = replica.documents.read(path);
+  return document.type === 'read' ? rowMetadataOf(document.value) : null;
+}
+
+function sameCopies(a: readonly MembershipCopy[], b: readonly MembershipCopy[]): boolean {
+  return a.length === b.length && a.every((copy, i) => copy.docId === b[i]?.docId && copy.pinned === b[i].pinned);
+}
+
+const IDS_PER_REMOVAL = 1000;
+
+async function removeVectors(
+  { replica: { vectors } }: Context,
+  removals: readonly { readonly slug: Slug; readonly ids: readonly string[] }[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [slug, group] of Map.groupBy(removals, (removal) => removal.slug)) {
+    const ids = group.flatMap((removal) => removal.ids);
+    for (let i = 0; i < ids.length; i += IDS_PER_REMOVAL) await vectors.remove(slug, ids.slice(i, i + IDS_PER_REMOVAL), signal);
+  }
+}

@@ -1,0 +1,240 @@
+// publish: disk vs manifest -> log. Edits are written to the outbox with their versions, appended, and only then recorded
+// (invariant 4). Whatever fails or dies in between is appended again exactly as it stands: same version, same content.
+import { embeddingKey, isDocbusError, kindOf, membershipKey, parseKey, type Change, type Content, type Key } from '@docbus/core';
+import { dropParts, partsOf, recordsOf } from '@docbus/log';
+import type { LogRecord } from '@docbus/log/port.ts';
+import { idsHashOf, type Outgoing, type Recorded } from '@docbus/replica/manifest.ts';
+import { collectDeletions, deletionOrder } from './deletions.ts';
+import { collectPuts, type Draft } from './collect.ts';
+import { writeMarks, type Context, type Mark } from './context.ts';
+import { materialiseRecorded } from './materialise.ts';
+import { surveyFiles, surveyRecords } from './survey.ts';
+
+/** `more`: call again at once. `wakeAt`: look again then (milliseconds of the clock), even without a hint. */
+export type StepResult = { readonly more: boolean; readonly wakeAt: number | undefined };
+
+/** One bounded look at this replica, published. Does nothing but resend the outbox until the log was read to its end once. */
+export async function publishOnce(context: Context, signal: AbortSignal): Promise<StepResult> {
+  const { manifest, state } = context;
+  if (manifest.outbox().length > 0) {
+    await flushOutbox(context, signal);
+    return { more: true, wakeAt: undefined };
+  }
+  if (!state.caughtUp) return { more: false, wakeAt: undefined };
+  await finishIntents(context, signal);
+  surveyFiles(context);
+  surveyRecords(context);
+  const { drafts, marks, full } = await collectPuts(context, signal);
+  const deletions = full ? { drafts: [], wakeAt: undefined } : collectDeletions(context);
+  const all = [...drafts, ...deletions.drafts.toSorted(deletionOrder).slice(0, context.settings.publishChangesMax)];
+  if (all.length > 0) {
+    await publishDrafts(context, all, marks, signal);
+    return { more: true, wakeAt: deletions.wakeAt };
+  }
+  if (marks.length > 0) manifest.transaction(() => writeMarks(manifest, marks));
+  const restored = await restoreLog(context, signal);
+  // Files that were read too soon after they were written are due for another look.
+  const racy = state.dirty.paths.size > 0 ? context.clock.now() + RACY_LOOK_MS : undefined;
+  return { more: restored, wakeAt: earliest(deletions.wakeAt, racy) };
+}
+
+const RACY_LOOK_MS = 150;
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
+
+/** Gives the drafts their versions, in the outbox and then in the log. */
+export async function publishDrafts(
+  context: Context,
+  drafts: readonly Draft[],
+  marks: readonly Mark[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { manifest } = context;
+  manifest.transaction(() => {
+    manifest.putOutbox(drafts.map((draft) => ({ change: stamp(context, draft), packed: draft.packed })));
+    writeMarks(manifest, [...marks, ...drafts.flatMap((draft) => draft.marks)]);
+  });
+  await flushOutbox(context, signal);
+}
+
+function stamp({ manifest, settings, clock }: Context, draft: Draft): Change {
+  const entry = manifest.entry(draft.key);
+  // A newer version may wait in quarantine: it is known, so ours must come after it.
+  const known = manifest.quarantinedOf(draft.key).map(({ change }) => change?.version.revision ?? 0);
+  const revision = Math.max(entry?.version.revision ?? 0, ...known) + 1;
+  const common = {
+    key: draft.key,
+    version: { revision, replica: settings.replicaId },
+    base: entry?.version ?? null,
+    hash: draft.hash,
+    instance: manifest.instance,
+    time: clock.now(),
+  };
+  return draft.state === 'present'
+    ? { ...common, state: 'present', content: draft.content }
+    : { ...common, state: 'deleted', content: null };
+}
+
+export async function flushOutbox(context: Context, signal: AbortSignal): Promise<void> {
+  const { manifest, log, logger } = context;
+  const outgoing = manifest.outbox();
+  const records = outgoing.flatMap(({ change, packed }) => [
+    ...dropSuperseded(context, change.key, change.hash),
+    ...recordsOf(change, packed),
+  ]);
+  await log.append(records, signal);
+  const fills = outgoing.flatMap(({ change }) =>
+    change.state === 'present' ? observeFills(context, change.key, change.hash, change.content, outgoing) : [],
+  );
+  manifest.transaction(() => {
+    for (const { change, packed } of outgoing) {
+      manifest.record({ ...entryOf(change), applied: true, logged: true });
+      storePayload(context, change, packed);
+      learnDimensions(context, change, true);
+      for (const waiting of waitingFor(context, change)) requestMaterialise(manifest, waiting);
+      for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
+    }
+    for (const write of fills) write();
+    manifest.clearOutbox();
+  });
+  logger.debug({ changes: outgoing.length, records: records.length }, 'published');
+}
+
+export function entryOf({ key, version, base, state, hash, content, time }: Change): Omit<Recorded, 'applied' | 'logged'> {
+  return { key, version, base, state, hash, content: content as Content | null, time };
+}
+
+export function storePayload({ manifest }: Pick<Context, 'manifest'>, change: Change, packed: Uint8Array | undefined): void {
+  if (packed === undefined) manifest.dropPayload(change.key);
+  else manifest.putPayload(change.key, change.hash, packed);
+}
+
+/** What AnythingLLM embedded here last tells the dimensions of this replica's embedder; before that, what the others' embedded. */
+export function learnDimensions({ manifest }: Pick<Context, 'manifest'>, { content }: Change, own: boolean): void {
+  if (content !== null && 'fingerprint' in content && (own || manifest.meta('dimensions') === undefined))
+    manifest.setMeta('dimensions', String(content.fingerprint.dimensions));
+}
+
+/** Parts of the payload that a new version replaces are of no use to anybody. */
+function dropSuperseded({ manifest }: Context, key: Key, hash: string): readonly LogRecord[] {
+  const old = manifest.payloadBytes(key);
+  if (old === undefined || old.hash === hash) return [];
+  return dropParts(key, old.hash, partsOf(key, old.bytes));
+}
+
+/**
+ * What AnythingLLM itself put into the collections: a docId whose vector ids are new to us was filled by it with what its cache
+ * holds. One whose ids are the ones we know still holds an earlier embedding: an intent has it refilled.
+ */
+function observeFills(
+  { replica: { records }, manifest }: Context,
+  key: Key,
+  hash: string,
+  content: Content,
+  outgoing: readonly Outgoing[],
+): (() => void)[] {
+  const parsed = parseKey(key);
+  if (parsed.kind === 'embedding') {
+    const rows = records.membershipsOf([parsed.path]);
+    const ids = records.vectorIds(rows.flatMap(({ copies }) => copies.map(({ docId }) => docId)));
+    return rows.flatMap(({ slug, copies }) => {
+      const stale = copies.some(({ docId }) => {
+        const fill = manifest.fill(docId);
+        return fill !== undefined && fill.hash !== hash && fill.idsHash === idsHashOf(ids.get(docId) ?? []);
+      });
+      const seen = copies.map(({ docId }) => ({ docId, hash, idsHash: idsHashOf(ids.get(docId) ?? []) }));
+      return [
+        () => (stale ? requestMaterialise(manifest, membershipKey(slug, parsed.path)) : seen.forEach((fill) => manifest.putFill(fill))),
+      ];
+    });
+  }
+  if (parsed.kind !== 'membership' || !('copies' in content)) return [];
+  const own = outgoing.find(({ change }) => change.key === embeddingKey(parsed.path))?.change;
+  const embedding = own?.state === 'present' ? own.hash : manifest.entry(embeddingKey(parsed.path))?.hash;
+  if (embedding === undefined || embedding === '') return [];
+  const fresh = content.copies.filter(({ docId }) => manifest.fill(docId) === undefined);
+  if (fresh.length === 0) return [];
+  const ids = records.vectorIds(fresh.map(({ docId }) => docId));
+  return fresh.map(
+    ({ docId }) =>
+      () =>
+        manifest.putFill({ docId, hash: embedding, idsHash: idsHashOf(ids.get(docId) ?? []) }),
+  );
+}
+
+/** Memberships that could not be applied while their workspace or document was gone, and now can. */
+function waitingFor({ manifest }: Context, { key, state }: Change): readonly Key[] {
+  const parsed = parseKey(key);
+  if (state === 'deleted' || parsed.kind === 'membership') return [];
+  const memberships = parsed.kind === 'workspace' ? manifest.membershipsIn(parsed.slug) : manifest.membershipsOf(parsed.path);
+  return memberships.filter((membership) => membership.state === 'present' && !membership.applied).map((membership) => membership.key);
+}
+
+/** An intent that equals its entry means: recorded, but something that depends on it is still to be done here. */
+export function requestMaterialise(manifest: Context['manifest'], key: Key): void {
+  const entry = manifest.entry(key);
+  if (entry !== undefined) manifest.putIntent({ key, state: entry.state, hash: entry.hash, content: entry.content });
+}
+
+/** Does what recorded entries still ask for here. Intents of changes that are not recorded belong to consume. */
+async function finishIntents(context: Context, signal: AbortSignal): Promise<void> {
+  const { manifest } = context;
+  const due = manifest.intents().filter(({ key, hash }) => kindOf(key) === 'membership' && manifest.entry(key)?.hash === hash);
+  if (due.length === 0) return;
+  try {
+    await materialiseRecorded(
+      context,
+      due.map(({ key }) => key),
+      signal,
+    );
+  } catch (error) {
+    // AnythingLLM wrote one of these rows meanwhile: that edit is published below, and the next step comes back to this.
+    if (signal.aborted || !isDocbusError(error, 'aborted')) throw error;
+    context.logger.debug({ reason: error.message }, 'materialise is put off');
+  }
+}
+
+/** Puts entries back that the log lost or buried under a losing version; their author first, anybody after a while. */
+async function restoreLog(context: Context, signal: AbortSignal): Promise<boolean> {
+  const { manifest, log, logger, clock, settings, state } = context;
+  if (!state.atEnd) return false;
+  const mine = manifest.unlogged(settings.publishChangesMax, settings.replicaId);
+  if (mine.length === 0 && manifest.unloggedCount() === 0) {
+    state.unloggedSince = undefined;
+    return false;
+  }
+  state.unloggedSince ??= clock.now();
+  const due =
+    mine.length > 0 ? mine : clock.now() - state.unloggedSince >= settings.refillMs ? manifest.unlogged(settings.publishChangesMax) : [];
+  const outgoing = withinBytes(context, due);
+  if (outgoing.length === 0) return false;
+  await log.append(
+    outgoing.flatMap(({ change, packed }) => recordsOf(change, packed)),
+    signal,
+  );
+  manifest.transaction(() => outgoing.forEach(({ change }) => manifest.setLogged(change.key, true)));
+  // Others may be at the same: read what they appended before appending more.
+  state.atEnd = false;
+  logger.info({ changes: outgoing.length }, 'restored changes that the log had lost');
+  return true;
+}
+
+function withinBytes({ manifest, settings }: Context, entries: readonly Recorded[]): readonly Outgoing[] {
+  const outgoing: Outgoing[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    if (bytes >= settings.publishBytesMax) break;
+    const { key, version, base, hash, time, content } = entry;
+    const payload = entry.state === 'present' ? manifest.payload(key) : undefined;
+    bytes += payload?.packed.length ?? 0;
+    const common = { key, version, base, hash, time, instance: manifest.instance };
+    const change: Change =
+      entry.state === 'present' && content !== null
+        ? { ...common, state: 'present', content }
+        : { ...common, state: 'deleted', content: null };
+    outgoing.push({ change, packed: payload?.packed });
+  }
+  return outgoing;
+}
