@@ -281,6 +281,10 @@ export class Manifest implements Disposable {
       );
   }
 
+  outboxCount(): number {
+    return Number(this.#get('select count(*) as n from outbox')?.['n']);
+  }
+
   clearOutbox(): void {
     this.#run('delete from outbox');
   }

@@ -1,5 +1,6 @@
 // @docbus/runtime: what a process needs around the decisions: time, signals, logger, settings, metrics, HTTP, exit.
 export * from './backoff.ts';
+export * from './bell.ts';
 export * from './clock.ts';
 export * from './config.ts';
 export * from './exit.ts';

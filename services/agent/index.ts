@@ -1,0 +1,78 @@
+// @docbus/agent: the sidecar of one replica. runAgent puts the ports together and runs the loop until it is asked to stop.
+import { DocbusError } from '@docbus/core';
+import { openLog, type Log } from '@docbus/log';
+import { openCaches } from '@docbus/replica/caches.ts';
+import { openDocuments } from '@docbus/replica/documents.ts';
+import { storageHints } from '@docbus/replica/hints.ts';
+import { lockState } from '@docbus/replica/lock.ts';
+import { Manifest } from '@docbus/replica/manifest.ts';
+import { openRecords } from '@docbus/replica/records.ts';
+import { createChromaVectors } from '@docbus/replica/vectors-chroma.ts';
+import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@docbus/runtime';
+import { createAgent, type Agent } from './agent.ts';
+import type { AgentConfig } from './config.ts';
+import { openConflictFiles } from './conflict-files.ts';
+import { defaultSettings, type AgentSettings, type Scope } from './context.ts';
+import { createAgentApp } from './http.ts';
+import { createLateLog } from './late-log.ts';
+import { createAgentMetrics } from './metrics.ts';
+import { createLoop } from './run.ts';
+import { createStatusReader } from './status.ts';
+import { guardStorage } from './storage-guard.ts';
+import { version } from './version.ts';
+
+export { createAgent, type Agent } from './agent.ts';
+export type { AgentConfig } from './config.ts';
+
+export type RunOptions = { readonly signal: AbortSignal; readonly logger: Logger; readonly clock: Clock };
+
+/** How long a lock on AnythingLLM's database is waited for before the step ends and is tried again. */
+const DATABASE_BUSY_MS = 500;
+
+/**
+ * Runs until the signal aborts. Rejects with `config_invalid`, `state_locked`, `replica_id_taken` or `manifest_corrupt` (start again);
+ * everything else that may pass is waited for, with the agent not ready meanwhile.
+ */
+export async function runAgent(config: AgentConfig, { signal, logger, clock }: RunOptions): Promise<void> {
+  using _lock = lockState({ stateDir: config.stateDir });
+  using manifest = new Manifest({ directory: config.stateDir, clock });
+  if (manifest.setAside !== undefined) logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
+  refuseRename(manifest, config);
+  const { storageDir, databaseFile: databasePath } = config;
+  await using log: Log = createLateLog(hidePasswords(config.log), () => openLog(config.log, { replica: config.replica, clock }, signal), clock);
+  using records = openRecords({ databasePath, clock, busyMs: DATABASE_BUSY_MS });
+  const replica = {
+    documents: openDocuments({ storageDir, clock, documentBytesMax: config.documentBytesMax }),
+    caches: openCaches({ storageDir, clock }),
+    records,
+    vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
+  };
+  const agent = createAgent({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) });
+  const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica });
+
+  const bell = createBell();
+  const hints = async function* (stop: AbortSignal): AsyncIterable<Scope> {
+    const onError = (error: unknown): void => logger.warn({ error }, 'watching the storage failed; changes are found by sweeps only');
+    for await (const hint of storageHints({ storageDir, databasePath, polling: config.polling, onError }, stop)) yield hint;
+  };
+  const loop = createLoop({ agent: guarded, log, hints, bell, clock, logger, sweepMs: config.sweepMs });
+  const reader = createStatusReader(agent, loop, version);
+  const registry = createAgentMetrics(agent, loop, reader, signal);
+  const app = createAgentApp({ agent, loop, reader, registry, token: config.token, clock, logger });
+  await using server = await serveHttp(app, { ...config.http, setting: 'DOCBUS_HTTP' }, signal);
+  logger.info({ version, log: log.name, storage: storageDir, state: config.stateDir, chroma: config.chroma.endpoint, port: server.port }, 'the agent runs');
+  await loop.run(signal);
+  logger.info({}, 'the agent stopped');
+}
+
+/** The name is in every version this manifest has published: another one would make its own past somebody else's. */
+function refuseRename(manifest: Manifest, { replica, stateDir }: AgentConfig): void {
+  const known = manifest.meta('replica');
+  if (known !== undefined && known !== replica)
+    throw new DocbusError('config_invalid', `The state in ${stateDir} belongs to the replica ${known}, not ${replica}. Set DOCBUS_REPLICA=${known}, or give this replica a state directory of its own (DOCBUS_STATE_DIR).`);
+  manifest.setMeta('replica', replica);
+}
+
+export function settingsOf(config: AgentConfig): AgentSettings {
+  return { ...defaultSettings, replicaId: config.replica, embedder: config.embedder, settleMs: config.settleMs, guard: config.deleteGuard };
+}

@@ -1,0 +1,83 @@
+// What the agent says of itself. Everything is read at the moment it is asked for; only the log's end is remembered for a second,
+// so that scrapes and load balancers do not become load on a broker.
+import { kinds, type Kind } from '@docbus/core';
+import type { LogEnd, Position } from '@docbus/log/port.ts';
+import { reasonOf } from '@docbus/core';
+import type { Status } from './api.ts';
+import type { Agent } from './agent.ts';
+import { isBootstrapping } from './context.ts';
+import type { Loop } from './run.ts';
+
+export type StatusReader = {
+  status(signal: AbortSignal): Promise<Status>;
+  /** Sentences about what keeps the replica from being ready; empty when it is. */
+  problems(signal: AbortSignal): Promise<readonly string[]>;
+  /** undefined while the log cannot be asked */
+  lag(signal: AbortSignal): Promise<Lag | undefined>;
+};
+
+export type Lag = { readonly records: number; readonly seconds: number | undefined };
+
+const LAG_AGE_MS = 1000;
+const ANSWER_MS = 3000;
+
+export function createStatusReader(agent: Agent, loop: Loop, version: string): StatusReader {
+  const { manifest, log, replica, clock, settings, state } = agent.context;
+  let lastEnd: { readonly at: number; readonly checkpoint: string | undefined; readonly end: LogEnd | undefined } | undefined;
+
+  const lag = async (signal: AbortSignal): Promise<Lag | undefined> => {
+    const checkpoint = manifest.meta('checkpoint') as Position | undefined;
+    if (lastEnd === undefined || clock.now() - lastEnd.at > LAG_AGE_MS || lastEnd.checkpoint !== checkpoint) {
+      const end = await log.end(checkpoint, AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)])).catch(() => undefined); // an unreachable log is in `problems`
+      lastEnd = { at: clock.now(), checkpoint, end };
+    }
+    const { end } = lastEnd;
+    if (end === undefined) return undefined;
+    const seconds = end.records === 0 ? 0 : end.oldestTime === undefined ? undefined : Math.max(0, (clock.now() - end.oldestTime) / 1000);
+    return { records: end.records, seconds };
+  };
+
+  const problems = async (signal: AbortSignal): Promise<readonly string[]> => {
+    const found = [loop.consume.trouble(), loop.publish.trouble()].flatMap((trouble) => (trouble === undefined ? [] : [trouble.message]));
+    try {
+      await replica.vectors.ready(AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
+    } catch (error) {
+      found.push(reasonOf(error));
+    }
+    if (isBootstrapping(manifest)) found.push('The log has not been read to its end yet.');
+    return [...new Set(found)];
+  };
+
+  return {
+    lag,
+    problems,
+    async status(signal) {
+      const [behind, trouble] = await Promise.all([lag(signal), problems(signal)]);
+      const counts = manifest.counts();
+      const { memberships, workspaces } = pending(agent);
+      const ofKind = (value: (kind: Kind) => number) => Object.fromEntries(kinds.map((kind) => [kind, value(kind)])) as Record<Kind, number>;
+      return {
+        replica: settings.replicaId,
+        version,
+        phase: isBootstrapping(manifest) ? 'bootstrapping' : trouble.length > 0 ? 'waiting' : 'following',
+        ready: trouble.length === 0,
+        problems: [...trouble, ...[...state.problems].map(([name, reason]) => `${name}: ${reason}`)],
+        lagRecords: behind?.records ?? null,
+        lagSeconds: behind?.seconds ?? null,
+        digest: manifest.digest,
+        present: ofKind((kind) => counts[kind].present),
+        chunks: manifest.chunkCount(),
+        unpublished: manifest.outboxCount() + state.documents.size + memberships + workspaces + manifest.unloggedCount(),
+        unapplied: kinds.reduce((sum, kind) => sum + counts[kind].unapplied, 0),
+        held: manifest.held().length,
+        quarantined: manifest.quarantined().length,
+        conflicts: manifest.conflicts().length,
+      };
+    },
+  };
+}
+
+/** Candidates are what the last survey found different; most of them are edits on their way. */
+function pending({ context: { state } }: Agent): { readonly memberships: number; readonly workspaces: number } {
+  return { memberships: state.memberships.size, workspaces: state.workspaces.size };
+}

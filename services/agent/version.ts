@@ -1,0 +1,4 @@
+// docbus' own version, from the package that is running.
+import packageJson from './package.json' with { type: 'json' };
+
+export const version: string = packageJson.version;
