@@ -12,7 +12,7 @@ import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@
 import { createAgent, type Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 import { openConflictFiles } from './conflict-files.ts';
-import { defaultSettings, type AgentSettings, type Scope } from './context.ts';
+import { defaultSettings, type AgentOptions, type AgentSettings, type Scope } from './context.ts';
 import { createAgentApp } from './http.ts';
 import { createLateLog } from './late-log.ts';
 import { createAgentMetrics } from './metrics.ts';
@@ -24,7 +24,13 @@ import { version } from './version.ts';
 export { createAgent, type Agent } from './agent.ts';
 export type { AgentConfig } from './config.ts';
 
-export type RunOptions = { readonly signal: AbortSignal; readonly logger: Logger; readonly clock: Clock };
+export type RunOptions = {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Stands between the agent and its ports; the end-to-end tests kill the process at a chosen call this way. */
+  readonly decorate?: (options: AgentOptions) => AgentOptions;
+};
 
 /** How long a lock on AnythingLLM's database is waited for before the step ends and is tried again. */
 const DATABASE_BUSY_MS = 500;
@@ -33,7 +39,7 @@ const DATABASE_BUSY_MS = 500;
  * Runs until the signal aborts. Rejects with `config_invalid`, `state_locked`, `replica_id_taken` or `manifest_corrupt` (start again);
  * everything else that may pass is waited for, with the agent not ready meanwhile.
  */
-export async function runAgent(config: AgentConfig, { signal, logger, clock }: RunOptions): Promise<void> {
+export async function runAgent(config: AgentConfig, { signal, logger, clock, decorate = (options) => options }: RunOptions): Promise<void> {
   using _lock = lockState({ stateDir: config.stateDir });
   using manifest = new Manifest({ directory: config.stateDir, clock });
   if (manifest.setAside !== undefined) logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
@@ -47,7 +53,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock }: R
     records,
     vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
   };
-  const agent = createAgent({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) });
+  const agent = createAgent(decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }));
   const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica });
 
   const bell = createBell();
