@@ -17,6 +17,7 @@ export const remedies = {
   schema_unknown: 'wait',
   storage_missing: 'wait',
   storage_replaced: 'wait',
+  storage_foreign: 'wait',
   database_missing: 'wait',
   database_busy: 'retry',
   disk_full: 'retry',
