@@ -5,7 +5,13 @@ import { nextPauseMs, type Clock, type Logger } from '@docbus/runtime';
 import type { Agent } from './agent.ts';
 import type { StepResult } from './publish.ts';
 
-export type Trouble = { readonly code: string; readonly message: string; readonly since: number; readonly attempts: number; readonly retryAt: number };
+export type Trouble = {
+  readonly code: string;
+  readonly message: string;
+  readonly since: number;
+  readonly attempts: number;
+  readonly retryAt: number;
+};
 
 export type Attempt = {
   /** Runs the step unless it is in its pause. */
@@ -18,7 +24,11 @@ export type Attempt = {
 const RACE_PAUSE_MS = 50;
 const RACES_UNTIL_TROUBLE = 40;
 
-export function createAttempt(name: string, step: Agent['publishOnce'], { agent, clock, logger }: { agent: Agent; clock: Clock; logger: Logger }): Attempt {
+export function createAttempt(
+  name: string,
+  step: Agent['publishOnce'],
+  { agent, clock, logger }: { agent: Agent; clock: Clock; logger: Logger },
+): Attempt {
   let trouble: Trouble | undefined;
   let races = 0;
   return {

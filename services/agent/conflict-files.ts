@@ -18,7 +18,11 @@ export function openConflictFiles(stateDir: string): ConflictStore {
         writeFileSync(`${file}.tmp`, content);
         renameSync(`${file}.tmp`, file);
       } catch (error) {
-        throw new DocbusError('disk_failed', `The losing content of ${key} cannot be kept at ${file}; make room or mend the state directory. Nothing is overwritten until then.`, { cause: error });
+        throw new DocbusError(
+          'disk_failed',
+          `The losing content of ${key} cannot be kept at ${file}; make room or mend the state directory. Nothing is overwritten until then.`,
+          { cause: error },
+        );
       }
       return file;
     },

@@ -21,7 +21,10 @@ export type HttpOptions = {
 /** A step is bounded, but one with a slow Chroma behind it may take minutes. */
 const TURN_MS_MAX = 10 * 60_000;
 
-const syncQuery = z.object({ max_lag_records: z.coerce.number().int().min(0).optional(), max_lag_seconds: z.coerce.number().min(0).optional() });
+const syncQuery = z.object({
+  max_lag_records: z.coerce.number().int().min(0).optional(),
+  max_lag_seconds: z.coerce.number().min(0).optional(),
+});
 
 export function createAgentApp({ agent, loop, reader, registry, token, clock, logger }: HttpOptions): Hono {
   const { manifest } = agent.context;
@@ -30,7 +33,9 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
 
   app.get('/livez', (request) => {
     const seconds = Math.round((clock.now() - loop.turnedAt()) / 1000);
-    return seconds * 1000 <= TURN_MS_MAX ? request.json({ live: true }) : request.json(httpError('stuck', `The loop has not turned for ${seconds} seconds; restart the agent.`), 503);
+    return seconds * 1000 <= TURN_MS_MAX
+      ? request.json({ live: true })
+      : request.json(httpError('stuck', `The loop has not turned for ${seconds} seconds; restart the agent.`), 503);
   });
   app.get('/readyz', async (request) => {
     const problems = await reader.problems(signalOf(request));
@@ -38,18 +43,25 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
   });
   app.get('/syncz', async (request) => {
     const query = syncQuery.safeParse(request.req.query());
-    if (!query.success) return request.json(httpError('bad_query', 'Use /syncz?max_lag_records=N or /syncz?max_lag_seconds=N with N >= 0.'), 400);
+    if (!query.success)
+      return request.json(httpError('bad_query', 'Use /syncz?max_lag_records=N or /syncz?max_lag_seconds=N with N >= 0.'), 400);
     const { max_lag_records: records, max_lag_seconds: seconds } = query.data;
     const [lag, problems] = await Promise.all([reader.lag(signalOf(request)), reader.problems(signalOf(request))]);
     const limits = { records: records ?? (seconds === undefined ? 0 : Infinity), seconds: seconds ?? Infinity };
-    const caughtUp = problems.length === 0 && lag !== undefined && lag.records <= limits.records && (lag.records === 0 || (lag.seconds ?? (limits.seconds === Infinity ? 0 : Infinity)) <= limits.seconds);
+    const caughtUp =
+      problems.length === 0 &&
+      lag !== undefined &&
+      lag.records <= limits.records &&
+      (lag.records === 0 || (lag.seconds ?? (limits.seconds === Infinity ? 0 : Infinity)) <= limits.seconds);
     return request.json({ caughtUp, lagRecords: lag?.records ?? null, lagSeconds: lag?.seconds ?? null, problems }, caughtUp ? 200 : 503);
   });
   app.get('/metrics', async (request) => request.text(await registry.metrics(), 200, { 'Content-Type': registry.contentType }));
   app.get('/status', async (request) => request.json(await reader.status(signalOf(request))));
   app.get('/deletes', (request) => request.json({ deletes: [...manifest.held()] } satisfies Deletes));
   app.get('/quarantine', (request) =>
-    request.json({ quarantine: manifest.quarantined().map(({ id, key, code, message, time }) => ({ id, key, code, message, time })) } satisfies Quarantine),
+    request.json({
+      quarantine: manifest.quarantined().map(({ id, key, code, message, time }) => ({ id, key, code, message, time })),
+    } satisfies Quarantine),
   );
   app.get('/conflicts', (request) => request.json({ conflicts: [...manifest.conflicts()] } satisfies Conflicts));
 

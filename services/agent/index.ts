@@ -42,18 +42,25 @@ const DATABASE_BUSY_MS = 500;
 export async function runAgent(config: AgentConfig, { signal, logger, clock, decorate = (options) => options }: RunOptions): Promise<void> {
   using _lock = lockState({ stateDir: config.stateDir });
   using manifest = new Manifest({ directory: config.stateDir, clock });
-  if (manifest.setAside !== undefined) logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
+  if (manifest.setAside !== undefined)
+    logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
   refuseRename(manifest, config);
   const { storageDir, databaseFile: databasePath } = config;
-  await using log: Log = createLateLog(hidePasswords(config.log), () => openLog(config.log, { replica: config.replica, clock }, signal), clock);
+  await using log: Log = createLateLog(
+    hidePasswords(config.log),
+    () => openLog(config.log, { replica: config.replica, clock }, signal),
+    clock,
+  );
   using records = openRecords({ databasePath, clock, busyMs: DATABASE_BUSY_MS });
   const replica = {
     documents: openDocuments({ storageDir, clock, documentBytesMax: config.documentBytesMax }),
     caches: openCaches({ storageDir, clock }),
     records,
-    vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
+    vectors: createChromaVectors({ endpoint: config.chroma.endpoint, headers: config.chroma.headers }),
   };
-  const agent = createAgent(decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }));
+  const agent = createAgent(
+    decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }),
+  );
   const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica });
 
   const bell = createBell();
@@ -66,7 +73,10 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   const registry = createAgentMetrics(agent, loop, reader, signal);
   const app = createAgentApp({ agent, loop, reader, registry, token: config.token, clock, logger });
   await using server = await serveHttp(app, { ...config.http, setting: 'DOCBUS_HTTP' }, signal);
-  logger.info({ version, log: log.name, storage: storageDir, state: config.stateDir, chroma: config.chroma.endpoint, port: server.port }, 'the agent runs');
+  logger.info(
+    { version, log: log.name, storage: storageDir, state: config.stateDir, chroma: config.chroma.endpoint, port: server.port },
+    'the agent runs',
+  );
   await loop.run(signal);
   logger.info({}, 'the agent stopped');
 }
@@ -75,7 +85,10 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
 function refuseRename(manifest: Manifest, { replica, stateDir }: AgentConfig): void {
   const known = manifest.meta('replica');
   if (known !== undefined && known !== replica)
-    throw new DocbusError('config_invalid', `The state in ${stateDir} belongs to the replica ${known}, not ${replica}. Set DOCBUS_REPLICA=${known}, or give this replica a state directory of its own (DOCBUS_STATE_DIR).`);
+    throw new DocbusError(
+      'config_invalid',
+      `The state in ${stateDir} belongs to the replica ${known}, not ${replica}. Set DOCBUS_REPLICA=${known}, or give this replica a state directory of its own (DOCBUS_STATE_DIR).`,
+    );
   manifest.setMeta('replica', replica);
 }
 

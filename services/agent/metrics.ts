@@ -11,8 +11,14 @@ export function createAgentMetrics(agent: Agent, loop: Loop, reader: StatusReade
   const registry = createRegistry({ replica: settings.replicaId });
   const gauge = (name: `docbus_${string}`, help: string, read: () => number): void => void createGauge(registry, { name, help, read });
 
-  const lagRecords = createGauge(registry, { name: 'docbus_lag_records', help: 'Records in the log after the checkpoint; NaN while the log cannot be asked.' });
-  const lagSeconds = createGauge(registry, { name: 'docbus_lag_seconds', help: 'Age of the oldest record after the checkpoint, 0 without lag, NaN where it is not known.' });
+  const lagRecords = createGauge(registry, {
+    name: 'docbus_lag_records',
+    help: 'Records in the log after the checkpoint; NaN while the log cannot be asked.',
+  });
+  const lagSeconds = createGauge(registry, {
+    name: 'docbus_lag_seconds',
+    help: 'Age of the oldest record after the checkpoint, 0 without lag, NaN where it is not known.',
+  });
   const entries = createGauge(registry, { name: 'docbus_entries', help: 'Entries of the manifest that are present.', labels: ['kind'] });
   // One place that is asked at a scrape and sets what needs a question to the log.
   createGauge(registry, { name: 'docbus_up', help: '1 while the agent runs.', read: () => 1 });

@@ -55,7 +55,8 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
       const [behind, trouble] = await Promise.all([lag(signal), problems(signal)]);
       const counts = manifest.counts();
       const { memberships, workspaces } = pending(agent);
-      const ofKind = (value: (kind: Kind) => number) => Object.fromEntries(kinds.map((kind) => [kind, value(kind)])) as Record<Kind, number>;
+      const ofKind = (value: (kind: Kind) => number) =>
+        Object.fromEntries(kinds.map((kind) => [kind, value(kind)])) as Record<Kind, number>;
       return {
         replica: settings.replicaId,
         version,
