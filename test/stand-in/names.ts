@@ -68,7 +68,7 @@ const LOCAL_TIME = new Intl.DateTimeFormat('en-US', {
   second: '2-digit',
 });
 
-/** `published` as a container in UTC and English writes it: 8/16/2026, 3:04:05 PM (with a narrow no-break space). */
+/** `published` as a container in UTC and English writes it: 8/16/2026, 3:04:05 PM. */
 export function localTime(ms: number): string {
   return LOCAL_TIME.format(ms);
 }
