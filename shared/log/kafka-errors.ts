@@ -43,12 +43,12 @@ type KafkajsError = Error & {
 
 /** `type` of a kafkajs error, or of what it wraps. */
 export function kafkaErrorType(error: unknown): string | undefined {
-  return error instanceof Error ? innermost(error as KafkajsError).type : undefined;
+  return error instanceof Error ? innermost(error).type : undefined;
 }
 
 export function kafkaError(error: unknown, names: KafkaNames): DocbusError {
   if (isDocbusError(error)) return error;
-  const found = error instanceof Error ? innermost(error as KafkajsError) : undefined;
+  const found = error instanceof Error ? innermost(error) : undefined;
   if (found === undefined)
     return new DocbusError('log_unreachable', `Kafka (${names.brokers}) failed: ${String(error)}.`, { cause: error });
   const [code, message] = describe(found, names);
@@ -60,7 +60,7 @@ function innermost(error: KafkajsError): KafkajsError {
   const [first] = error.errors ?? [];
   if (first !== undefined) return innermost(first);
   const isWrapper = error.name === 'KafkaJSNumberOfRetriesExceeded' || error.name === 'KafkaJSNonRetriableError';
-  return isWrapper && error.cause instanceof Error ? innermost(error.cause as KafkajsError) : error;
+  return isWrapper && error.cause instanceof Error ? innermost(error.cause) : error;
 }
 
 function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, string] {

@@ -32,7 +32,7 @@ export class StaleTopic extends Error {
 const OPEN_MS = 30_000;
 
 export function createKafkaSessions(options: KafkaLinkOptions & KafkaTopicOptions): KafkaSessions {
-  const { topic: name, brokers, clock } = options;
+  const { topic: name, brokers } = options;
   let session: KafkaSession | undefined;
   let turn: Promise<unknown> = Promise.resolve();
 

@@ -2,7 +2,6 @@
 // We fetch from our own checkpoint and commit it to a group of the replica's name: no group is ever joined, so nothing rebalances,
 // and two agents with one name do not take each other's records away.
 import { DocbusError, isDocbusError } from '@docbus/core';
-import type { Clock } from '@docbus/runtime/clock.ts';
 import { checkAborted, checkRecordSizes, recordBytesMaxDefault } from './bounds.ts';
 import { createKafkaAppender } from './kafka-append.ts';
 import { OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID, errorOfCode } from './kafka-errors.ts';
@@ -10,15 +9,10 @@ import { formatKafkaPosition, parseKafkaPosition, type KafkaOffsets } from './ka
 import { fetchCall, type FetchedPartition, type FetchedRecord, type FetchFrom, type FetchLimits } from './kafka-protocol.ts';
 import { createKafkaSessions, patiently, StaleTopic, type KafkaSession } from './kafka-session.ts';
 import { parseKafkaUrl } from './kafka-url.ts';
-import type { Log, LogEnd, LogRecord, Position, ReadLimits, ReadRecord } from './port.ts';
+import type { Log, LogEnd, LogOptions, LogRecord, Position, ReadLimits, ReadRecord } from './port.ts';
 
-export type KafkaLogOptions = {
-  /** see kafka-url.ts */
-  readonly url: string;
-  /** its name goes into the consumer group's: `docbus.<topic>.<replica>` */
-  readonly replica: string;
-  readonly clock: Clock;
-};
+/** The replica's name goes into the consumer group's: `docbus.<topic>.<replica>`. What a URL may say is in kafka-url.ts. */
+export type KafkaLogOptions = LogOptions & { readonly url: string };
 
 const REQUEST_MS = 30_000;
 const FETCH_BYTES_MIN = 64 << 10;
@@ -40,7 +34,7 @@ type Watched = {
 };
 
 /** Connects at the first use: an unreachable broker is an error of that use, not of opening. Throws `config_invalid`. */
-export function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Log {
+export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Promise<Log> {
   const settings = parseKafkaUrl(url);
   const { name, topic } = settings;
   const group = `docbus.${topic}.${replica}`;
@@ -154,12 +148,8 @@ export function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Log {
       const { seen, asked } = watched;
       const { partitions } = session.topic;
       if (watched.session !== session) {
-        for (const [partition, offset] of await listOffsets(
-          session,
-          partitions.map(({ partition }) => partition),
-          LATEST,
-        ))
-          seen.set(partition, offset);
+        const all = partitions.map(({ partition }) => partition);
+        for (const [partition, offset] of await listOffsets(session, all, LATEST)) seen.set(partition, offset);
         watched.session = session;
         asked.clear();
         return;

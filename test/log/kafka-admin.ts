@@ -1,0 +1,39 @@
+// What an operator does to a topic from outside, with kafkajs' own admin client.
+import { Kafka, logLevel } from 'kafkajs';
+
+export type KafkaAdmin = AsyncDisposable & {
+  create(topic: string, settings?: Readonly<Record<string, string>>, partitions?: number): Promise<void>;
+  remove(topic: string): Promise<void>;
+  configure(topic: string, settings: Readonly<Record<string, string>>): Promise<void>;
+  /** Cuts off all records of partition 0 below `offset`, as retention would. The topic's cleanup.policy must include delete. */
+  truncate(topic: string, offset: number): Promise<void>;
+  settings(topic: string): Promise<Readonly<Record<string, string>>>;
+  partitions(topic: string): Promise<number>;
+};
+
+const TOPIC = 2;
+
+export async function openKafkaAdmin(address: string): Promise<KafkaAdmin> {
+  const admin = new Kafka({
+    brokers: [address],
+    clientId: 'docbus-test-admin',
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50 },
+  }).admin();
+  await admin.connect();
+  const entries = (settings: Readonly<Record<string, string>>) => Object.entries(settings).map(([name, value]) => ({ name, value }));
+  return {
+    create: async (topic, settings = {}, partitions = 1) =>
+      void (await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries: entries(settings) }] })),
+    remove: async (topic) => await admin.deleteTopics({ topics: [topic] }),
+    configure: async (topic, settings) =>
+      void (await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: topic, configEntries: entries(settings) }] })),
+    truncate: async (topic, offset) => await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] }),
+    settings: async (topic) => {
+      const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] });
+      return Object.fromEntries((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
+    },
+    partitions: async (topic) => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]?.partitions.length ?? 0,
+    [Symbol.asyncDispose]: async () => await admin.disconnect(),
+  };
+}
