@@ -1,5 +1,5 @@
 // incoming turns a batch of records into changes with their payloads, and what cannot be read into quarantine (invariant 8).
-import { DocbusError, isDocbusError, type Change, type Key } from '@docbus/core';
+import { isDocbusError, type Change, type DocbusError, type Key } from '@docbus/core';
 import { decodeRecord } from '@docbus/log';
 import type { ReadRecord } from '@docbus/log/port.ts';
 import type { Quarantined } from '@docbus/replica/manifest.ts';

@@ -40,7 +40,8 @@ const DATABASE_BUSY_MS = 500;
  * everything else that may pass is waited for, with the agent not ready meanwhile.
  */
 export async function runAgent(config: AgentConfig, { signal, logger, clock, decorate = (options) => options }: RunOptions): Promise<void> {
-  using _lock = lockState({ stateDir: config.stateDir });
+  using held = new DisposableStack();
+  held.use(lockState({ stateDir: config.stateDir }));
   using manifest = new Manifest({ directory: config.stateDir, clock });
   if (manifest.setAside !== undefined)
     logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');

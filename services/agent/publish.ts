@@ -103,7 +103,7 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
 }
 
 export function entryOf({ key, version, base, state, hash, content, time }: Change): Omit<Recorded, 'applied' | 'logged'> {
-  return { key, version, base, state, hash, content: content as Content | null, time };
+  return { key, version, base, state, hash, content, time };
 }
 
 export function storePayload({ manifest }: Pick<Context, 'manifest'>, change: Change, packed: Uint8Array | undefined): void {

@@ -1,5 +1,4 @@
 // The loop: one step at a time, for as long as the process is wanted. Hints only say when to look.
-import { setImmediate } from 'node:timers/promises';
 import type { Log } from '@docbus/log/port.ts';
 import type { Bell, Clock, Logger } from '@docbus/runtime';
 import type { Agent } from './agent.ts';
@@ -55,7 +54,7 @@ export function createLoop(options: LoopOptions): Loop {
           try {
             resolve(await work(signal));
           } catch (error) {
-            reject(error);
+            reject(error instanceof Error ? error : new Error(String(error)));
           }
         });
         bell.ring();
@@ -72,7 +71,7 @@ export function createLoop(options: LoopOptions): Loop {
             nextSweepAt = clock.now() + sweepMs;
           }
           const pauseMs = await turn(signal);
-          if (pauseMs === 0) await setImmediate();
+          if (pauseMs === 0) await clock.sleep(0, signal); // lets requests and hints in
           else await bell.wait(pauseMs, signal);
         }
       };
