@@ -1,56 +1,72 @@
-// The marker `.docbus` in the storage directory says whose storage this is: replica id and a random storage id. A manifest that
-// knows a storage id and finds another (or none) stands before another volume.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+// `.docbus` in the storage directory: which replica this storage is, and a random id of the storage itself. A manifest with
+// entries beside a storage without its marker is another volume, and everything on it would look deleted.
+import { readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { DocbusError } from '@docbus/core';
+import { systemClock } from '@docbus/runtime/clock.ts';
 import { z } from 'zod';
-import { codeOf, diskError } from './files.ts';
+import { diskError, isAbsence, replaceFile } from './files.ts';
 
-const NAME = '.docbus';
-const markerSchema = z.object({ replica: z.string(), storage: z.string() });
-export type Marker = z.infer<typeof markerSchema>;
+const markerShape = z.object({ replica: z.string().min(1), storage: z.string().min(1) });
 
-/** Undefined where there is none or it does not parse (it is written by rename, so it is not ours then). Throws `storage_missing` without the directory. */
+/** `storage` is the random id. */
+export type Marker = Readonly<z.infer<typeof markerShape>>;
+
+const pathOf = (storageDir: string): string => join(storageDir, '.docbus');
+
+/** undefined where there is none. Throws `storage_replaced` where it cannot be understood, `disk_failed` where it cannot be read. */
 export function readMarker(storageDir: string): Marker | undefined {
+  const path = pathOf(storageDir);
+  let text: string;
   try {
-    const parsed = markerSchema.safeParse(JSON.parse(readFileSync(join(storageDir, NAME), 'utf8')));
-    return parsed.success ? parsed.data : undefined;
+    text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof SyntaxError || codeOf(error) === 'ENOENT') return undefined;
-    throw diskError(error, join(storageDir, NAME), 'read');
+    if (isAbsence(error)) return undefined;
+    throw diskError(error, path, 'read');
+  }
+  try {
+    return markerShape.parse(JSON.parse(text));
+  } catch (error) {
+    throw new DocbusError(
+      'storage_replaced',
+      `${path} is not a marker that docbus wrote, so it is not certain whose storage this is. Restore it from a backup; or remove it together with the agent's state directory, and the agent reads the log from its beginning.`,
+      { cause: error },
+    );
   }
 }
 
-/** Written by temporary name and rename, once per storage. */
 export function writeMarker(storageDir: string, marker: Marker): void {
-  const file = join(storageDir, NAME);
-  try {
-    writeFileSync(`${file}.tmp`, `${JSON.stringify(marker)}\n`);
-    renameSync(`${file}.tmp`, file);
-  } catch (error) {
-    throw diskError(error, file, 'write');
-  }
+  const bytes = Buffer.from(`${JSON.stringify(marker, undefined, 2)}\n`);
+  replaceFile(pathOf(storageDir), { durable: true, clock: systemClock }, (file) => void writeSync(file, bytes));
 }
 
 /**
- * What to do about the marker found, given the storage id that the manifest knows (undefined: none yet).
- * 'fresh': a storage without a marker, for a manifest without a storage. Otherwise the marker is ours; its storage id is to be known.
- * Throws `storage_replaced` for another volume and `storage_foreign` for the storage of another replica.
+ * Whether this storage is the one that the manifest (`known`: its storage id, undefined for a new manifest) is about.
+ * 'fresh': neither has been used, a marker is to be written. Throws `storage_replaced` or `storage_foreign` with what to do.
  */
 export function checkMarker(
-  found: Marker | undefined,
+  marker: Marker | undefined,
   known: string | undefined,
   { storageDir, replicaId }: { readonly storageDir: string; readonly replicaId: string },
 ): Marker | 'fresh' {
-  if (found !== undefined && found.replica !== replicaId)
+  const remedy =
+    'Mount the right volume and the agent goes on; if the storage was replaced on purpose, stop the agent, remove its state directory, and start it: it fills the storage from the log.';
+  if (marker === undefined) {
+    if (known === undefined) return 'fresh';
+    throw new DocbusError(
+      'storage_replaced',
+      `${storageDir} has no .docbus, but this agent has worked on the storage ${known}: another or an empty volume is there. ${remedy}`,
+    );
+  }
+  if (marker.replica !== replicaId)
     throw new DocbusError(
       'storage_foreign',
-      `The storage ${storageDir} belongs to the replica ${found.replica}, this agent is ${replicaId}. Mount the right volume, or set DOCBUS_REPLICA=${found.replica}. A copied storage: delete ${join(storageDir, NAME)} in the copy.`,
+      `${storageDir} belongs to the replica ${marker.replica}, but this agent is ${replicaId}. Mount this replica's own storage, or set DOCBUS_REPLICA=${marker.replica}. For a copy that shall become a replica of its own, remove .docbus from it.`,
     );
-  if (known === undefined) return found ?? 'fresh';
-  if (found?.storage === known) return found;
-  throw new DocbusError(
-    'storage_replaced',
-    `The storage ${storageDir} is not the one this agent knows${found === undefined ? ' (its marker .docbus is missing)' : ''}. Nothing is published or changed until then: mount the right volume. If this is a new, empty volume on purpose, delete the agent's state directory and start it again: the replica is rebuilt from the log.`,
-  );
+  if (known !== undefined && marker.storage !== known)
+    throw new DocbusError(
+      'storage_replaced',
+      `${storageDir} is the storage ${marker.storage}, but this agent has worked on ${known}. ${remedy}`,
+    );
+  return marker;
 }
