@@ -101,7 +101,7 @@ export function openMemoryLog(store: MemoryStore, options: MemoryLogOptions = {}
       store.last += 1;
       store.newest.set(record.key, store.last);
       if (store.compactsAtAppend && record.value === null) continue;
-      const value = record.value === null ? null : Uint8Array.from(record.value);
+      const value = record.value === null ? null : new Uint8Array(record.value);
       store.records.push({ key: record.key, value, headers: { ...record.headers }, number: store.last, time: store.clock.now() });
     }
     if (records.length > 0) wakeAll(store);
@@ -117,7 +117,7 @@ export function openMemoryLog(store: MemoryStore, options: MemoryLogOptions = {}
       if (bytes > limits.bytesMax && found.length > 0) break;
       found.push({
         ...record,
-        value: record.value === null ? null : Uint8Array.from(record.value),
+        value: record.value === null ? null : new Uint8Array(record.value),
         position: formatPosition('memory', store.identity, number),
       });
     }

@@ -109,6 +109,9 @@ export function isPassing(error: unknown): boolean {
 /** What an error means to the agent. Bugs stay what they are. */
 export function translate(error: unknown, path: string): unknown {
   const because = (code: DocbusError['code'], text: string) => new DocbusError(code, `${text} (${reasonOf(error)})`, { cause: error });
+  // Headers that are no JSON were not written by us.
+  if (error instanceof SyntaxError)
+    return because('log_corrupt', `The log ${path} is damaged. Move the file away; the replicas fill a new one.`);
   switch (sqliteCodeOf(error) % 256) {
     case sqliteCodes.corrupt:
     case sqliteCodes.notADatabase:
