@@ -15,11 +15,11 @@ type Based = Stamp & { readonly base: Version | null };
 
 /**
  * True where `winner` replaced `loser` without having been based on it, and the loser said something else.
- * A loser older than the winner's base is an ancestor we met late, not a conflict.
+ * A loser older than the winner's base is an ancestor we met late, not a conflict. Two contents under one version (two agents with
+ * one replica id, or one that lost its memory) are a conflict.
  */
 export function isConflict(winner: Based, loser: Stamp): boolean {
   if (loser.state === winner.state && loser.hash === winner.hash) return false;
-  if (sameVersion(loser.version, winner.version)) return false;
   if (winner.base === null) return true;
   return loser.version.revision >= winner.base.revision && !sameVersion(loser.version, winner.base);
 }
