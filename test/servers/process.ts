@@ -48,7 +48,7 @@ export type StartOptions = {
 export async function startProcess(options: StartOptions, signal?: AbortSignal): Promise<Running> {
   const running = spawnProcess(options);
   const early = new AbortController();
-  void running.ended.then(() => early.abort());
+  const ended = running.ended.then(() => early.abort());
   try {
     await waitFor(
       `${options.name} to be ready`,
@@ -63,6 +63,7 @@ export async function startProcess(options: StartOptions, signal?: AbortSignal):
   } catch (error) {
     const endedEarly = running.hasEnded();
     running.kill('SIGKILL');
+    await ended;
     const end = await running.ended;
     signal?.throwIfAborted();
     const what = endedEarly ? `ended before it was ready (${formatEnd(end)})` : `is not ready after ${options.readyMs ?? 30_000} ms`;

@@ -48,16 +48,10 @@ export function findDocument({ database }: App, workspaceId: number, docpath: st
   return database.attempt(`find document ${docpath}`, find, undefined);
 }
 
-export function* logEvent({ database, clock }: App, event: string, metadata: unknown = {}): Generator<Effect, void> {
-  const insert = (): number =>
-    database.run(
-      'INSERT INTO event_logs (event, metadata, userId, occurredAt) VALUES (?, ?, NULL, ?)',
-      event,
-      JSON.stringify(metadata),
-      clock.now(),
-    );
-  const logged = database.attempt(`log ${event}`, insert, undefined) !== undefined;
-  yield { done: logged ? 'event logged' : 'error swallowed', to: event };
+export function* logEvent(app: App, event: string, metadata: unknown = {}): Generator<Effect, void> {
+  const { database, clock } = app;
+  const row = { event, metadata: JSON.stringify(metadata), userId: null, occurredAt: clock.now() };
+  yield* write(app, 'event logged', event, () => database.insert('event_logs', row));
 }
 
 /** Does what the original does about a failing write: nothing. True when it was written. */

@@ -9,6 +9,8 @@ export type Swallowed = { readonly what: string; readonly message: string };
 export type Database = {
   all<Row>(sql: string, ...values: SQLInputValue[]): Row[];
   get<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined;
+  /** One new row. */
+  insert(table: string, row: Readonly<Record<string, SQLInputValue>>): void;
   /** How many rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number;
   transaction(work: () => void): void;
@@ -33,6 +35,10 @@ export function openDatabase(storageDir: string, busyMs: number): Database {
   return {
     all: <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).all(...values) as Row[],
     get: <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).get(...values) as Row | undefined,
+    insert: (table, row) => {
+      const columns = Object.keys(row);
+      prepare(`INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`).run(...Object.values(row));
+    },
     run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
     transaction: (work) => {
       handle.exec('BEGIN');

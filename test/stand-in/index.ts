@@ -20,6 +20,7 @@ export { effectsOf, run, runUntil, type Effect, type EffectName, type Steps } fr
 export { comparable, inspect, strays, type Inspection } from './inspect.ts';
 export { createStorage, createTemplate } from './storage.ts';
 export { openAppVectors } from './vectors-chroma.ts';
+export { openFakeAppVectors } from './vectors-fake.ts';
 export type { AppVectors, Collection, Found, StoredVector, Submission } from './vectors.ts';
 export { DEFAULT_PROMPT } from './workspaces.ts';
 

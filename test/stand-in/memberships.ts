@@ -45,10 +45,8 @@ export async function* addDocuments(app: App, workspace: WorkspaceRow, docpaths:
     const filename = docpath.split(/[/\\]/).pop() ?? docpath;
     const now = clock.now();
     const inserted = yield* write(app, 'document row added', docpath, () => {
-      database.run(
-        'INSERT INTO workspace_documents (docId, filename, docpath, workspaceId, metadata, createdAt, lastUpdatedAt, pinned, watched) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)',
-        ...[docId, filename, docpath, workspace.id, JSON.stringify(metadata), now, now],
-      );
+      const row = { docId, filename, docpath, workspaceId: workspace.id, metadata: JSON.stringify(metadata) };
+      database.insert('workspace_documents', { ...row, createdAt: now, lastUpdatedAt: now, pinned: 0, watched: 0 });
     });
     if (inserted) embedded.push(docpath);
   }

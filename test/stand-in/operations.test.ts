@@ -217,32 +217,40 @@ test('a watched document is replaced under its docId: vectors, cache, file, then
   assert.deepEqual(await effectsOf(app.steps.resyncWatched({ fetch: () => 'New text' })), []); // nothing is due yet
 
   const effects = await effectsOf(app.steps.resyncWatched({ fetch: () => 'New text about otters.', until: Infinity }));
-  assert.deepEqual(effects, [
-    ...['document read', 'rows read', 'vectors removed', 'vector rows removed'],
-    ...[
-      'chunks embedded',
-      'collection ready',
-      'vectors added',
-      'cache truncated',
-      'cache half written',
-      'cache written',
-      'vector rows added',
-    ],
-    ...['document truncated', 'document half written', 'document written'],
-    ...['rows read', 'vectors removed', 'vector rows removed'],
-    ...['cache read', 'collection ready', 'vectors added', 'vector rows added'],
-    ...['queue row changed', 'run row added'],
-  ]);
-  const after = await app.inspect();
+  const renewed = [
+    'document read',
+    'rows read',
+    'vectors removed',
+    'vector rows removed',
+    'chunks embedded',
+    'collection ready',
+    'vectors added',
+    'cache truncated',
+    'cache half written',
+    'cache written',
+    'vector rows added',
+  ];
+  const written = ['document truncated', 'document half written', 'document written'];
+  const others = [
+    'rows read',
+    'vectors removed',
+    'vector rows removed',
+    'cache read',
+    'collection ready',
+    'vectors added',
+    'vector rows added',
+  ];
+  assert.deepEqual(effects, [...renewed, ...written, ...others, 'queue row changed', 'run row added']);
+  const renewal = await app.inspect();
   assert.deepEqual(select(app, 'SELECT * FROM workspace_documents ORDER BY id'), rows);
   assert.equal(app.embedder.calls.chunks, calls + 1);
-  assert.deepEqual([...after.vectorIds.keys()], [...before.vectorIds.keys()]);
-  assert.notDeepEqual([...after.vectorIds.values()], [...before.vectorIds.values()]);
+  assert.deepEqual([...renewal.vectorIds.keys()], [...before.vectorIds.keys()]);
+  assert.notDeepEqual([...renewal.vectorIds.values()], [...before.vectorIds.values()]);
   const data = JSON.parse(readFileSync(file(app, docpath), 'utf8')) as Record<string, unknown>;
   assert.equal(data['pageContent'], 'New text about otters.');
   assert.equal(data['docId'], rows[0]?.['docId']);
   for (const slug of [one, two]) assert.match((await app.query(slug, 'otters'))[0]?.text ?? '', /New text about otters/);
-  assert.deepEqual(strays(after), { ghosts: [], missing: [] });
+  assert.deepEqual(strays(renewal), { ghosts: [], missing: [] });
   assert.deepEqual(JSON.parse(String(select(app, 'SELECT result FROM document_sync_executions')[0]?.['result'])), {
     filename: docpath.split('/')[1],
     workspacesModified: [one, two],

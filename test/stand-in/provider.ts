@@ -116,8 +116,9 @@ function* addVectorRows(app: App, rows: readonly VectorRow[]): Generator<Effect,
   const { database, clock } = app;
   yield* write(app, 'vector rows added', rows[0]?.docId ?? '', () => {
     const now = clock.now();
-    const insert = 'INSERT INTO document_vectors (docId, vectorId, createdAt, lastUpdatedAt) VALUES (?, ?, ?, ?)';
-    database.transaction(() => rows.forEach(({ docId, vectorId }) => database.run(insert, docId, vectorId, now, now)));
+    database.transaction(() => {
+      for (const row of rows) database.insert('document_vectors', { ...row, createdAt: now, lastUpdatedAt: now });
+    });
   });
 }
 

@@ -23,7 +23,10 @@ export async function* saveChunkSettings(app: App, { size, overlap }: ChunkSetti
     yield* write(app, 'setting saved', label, () => {
       database.run(
         'INSERT INTO system_settings (label, value, createdAt, lastUpdatedAt) VALUES (?, ?, ?, ?) ON CONFLICT (label) DO UPDATE SET value = excluded.value',
-        ...[label, String(value), now, now],
+        label,
+        String(value),
+        now,
+        now,
       );
     });
   }

@@ -24,10 +24,13 @@ export async function* watch(app: App, slug: string, docpath: string): Steps<voi
   if ((database.attempt(`read queues of ${docpath}`, count, undefined)?.queues ?? 0) > 0) return;
   const now = clock.now();
   const queued = yield* write(app, 'queue row added', docpath, () => {
-    database.run(
-      'INSERT INTO document_sync_queues (staleAfterMs, nextSyncAt, createdAt, lastSyncedAt, workspaceDocId) VALUES (?, ?, ?, ?, ?)',
-      ...[STALE_AFTER_MS, now + STALE_AFTER_MS, now, now, document.id],
-    );
+    database.insert('document_sync_queues', {
+      staleAfterMs: STALE_AFTER_MS,
+      nextSyncAt: now + STALE_AFTER_MS,
+      createdAt: now,
+      lastSyncedAt: now,
+      workspaceDocId: document.id,
+    });
   });
   if (queued) yield* setWatched(app, document, true);
 }
@@ -117,10 +120,8 @@ async function* recordFailure(app: App, queue: Queue, document: DocumentRow): St
 
 function* recordRun(app: App, queue: Queue, status: string, result: object): Generator<Effect, void> {
   yield* write(app, 'run row added', status, () => {
-    app.database.run(
-      'INSERT INTO document_sync_executions (queueId, status, result, createdAt) VALUES (?, ?, ?, ?)',
-      ...[queue.id, status, JSON.stringify(result), app.clock.now()],
-    );
+    const row = { queueId: queue.id, status, result: JSON.stringify(result), createdAt: app.clock.now() };
+    app.database.insert('document_sync_executions', row);
   });
 }
 

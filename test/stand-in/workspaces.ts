@@ -26,11 +26,9 @@ export async function* createWorkspace(app: App, name: string, fields: Omit<Work
   const prompt =
     fields.openAiPrompt === undefined || fields.openAiPrompt === null || fields.openAiPrompt === '' ? DEFAULT_PROMPT : fields.openAiPrompt;
   const row = { ...DEFAULTS, name: mend.name(name), ...mendFields({ ...fields, openAiPrompt: prompt }), slug };
-  const columns = [...Object.keys(row), 'createdAt', 'lastUpdatedAt'];
   const now = clock.now();
   const created = yield* write(app, 'workspace row added', slug, () => {
-    const sql = `INSERT INTO workspaces (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`;
-    database.run(sql, ...Object.values(row), now, now);
+    database.insert('workspaces', { ...row, createdAt: now, lastUpdatedAt: now });
   });
   if (!created) throw new Error(`400: the workspace ${slug} could not be created`);
   yield* logEvent(app, 'api_workspace_created', { workspaceName: row.name });
