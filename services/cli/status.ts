@@ -49,7 +49,7 @@ async function ask(url: string, get: () => Promise<Status>): Promise<Answer> {
 /** `identical`: all answered, have equal digests, no lag and nothing unpublished. `good`: identical, and all are ready. */
 export function judge(answers: readonly Answer[]): { readonly identical: boolean; readonly good: boolean; readonly sentence: string } {
   const statuses = answers.flatMap((answer) => ('status' in answer ? [answer.status] : []));
-  const behind = statuses.filter(({ lagRecords, unpublished, unapplied }) => lagRecords !== 0 || unpublished !== 0 || unapplied !== 0);
+  const behind = statuses.filter(({ lagRecords, unpublished }) => lagRecords !== 0 || unpublished !== 0);
   const silent = answers.length - statuses.length;
   const digests = new Set(statuses.map(({ digest }) => digest)).size;
   const identical = silent === 0 && behind.length === 0 && digests === 1;
