@@ -11,9 +11,10 @@ const examples = {
 } as const;
 type Scheme = keyof typeof examples;
 
-/** Opens the log, or makes it where it is missing and may be made. Throws `config_invalid` for a URL that names none; other errors are the driver's. */
+/** The driver for a URL. Drivers connect at the first use: an unreachable log is an error of that use. Throws `config_invalid` for a URL that names no log. */
 export async function openLog(url: string, options: LogOptions, signal: AbortSignal): Promise<Log> {
   const scheme = checkLogUrl(url);
+  // Named by text until the file is there.
   const openBrokerLog = async (file: string, name: string): Promise<Log> => {
     const driver = (await import(file)) as Record<string, (options: LogOptions & { url: string }, signal: AbortSignal) => Promise<Log>>;
     return (driver[name] as (typeof driver)[string])({ ...options, url }, signal);
@@ -25,10 +26,12 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
     }
     case 'sqlite:': {
       const { openSqliteLog } = await import('./sqlite.ts');
-      return openSqliteLog({ ...options, path: sqlitePath(url) }, signal);
+      return openSqliteLog({ ...options, path: sqlitePath(url) });
     }
-    case 'kafka:':
-      return openBrokerLog('./kafka.ts', 'openKafkaLog');
+    case 'kafka:': {
+      const { openKafkaLog } = await import('./kafka.ts');
+      return openKafkaLog({ ...options, url });
+    }
     default:
       return openBrokerLog('./rabbitmq.ts', 'openRabbitLog');
   }

@@ -2,7 +2,7 @@ import { test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -29,7 +29,7 @@ logConformance('sqlite', {
     const directory = mkdtempSync(join(tmpdir(), 'docbus-log-'));
     const path = join(directory, 'log.db');
     return {
-      open: (replica) => openSqliteLog({ path, replica, clock: systemClock }, never),
+      open: async (replica) => openSqliteLog({ path, replica, clock: systemClock }),
       recreate: async () => deleteLog(path),
       truncate: { cannot: 'nothing cuts off the oldest records of a file; see "an older copy of the file"' },
       [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true }),
@@ -52,8 +52,12 @@ function arrange(t: TestContext) {
   stack.defer(() => rmSync(directory, { recursive: true }));
   t.after(() => stack.disposeAsync());
   const path = join(directory, 'log.db');
-  const open = async (options: { busyMs?: number } = {}) =>
-    stack.use(await openSqliteLog({ path, replica: 'a', clock: systemClock, ...options }, never));
+  /** A log whose file is open and was found to be one. */
+  const open = async (options: { busyMs?: number } = {}) => {
+    const log = stack.use(openSqliteLog({ path, replica: 'a', clock: systemClock, ...options }));
+    await log.identity(never);
+    return log;
+  };
   return { directory, path, open, stack };
 }
 
@@ -122,7 +126,7 @@ test('an append that nobody tells about is hinted at by the timer', async (t) =>
   const { path, stack } = arrange(t);
   // The timer's pause is cut short; everything else keeps its time.
   const clock = { ...systemClock, sleep: (ms: number, signal: AbortSignal) => systemClock.sleep(Math.min(ms, 20), signal) };
-  const log = stack.use(await openSqliteLog({ path, replica: 'a', clock }, never));
+  const log = stack.use(openSqliteLog({ path, replica: 'a', clock }));
   const stop = new AbortController();
   stack.defer(() => stop.abort());
   const hints = log.hints(stop.signal)[Symbol.asyncIterator]();
@@ -197,14 +201,19 @@ test('the database of another program is refused and not touched', async (t) => 
   assert.ok(!existsSync(`${path}-wal`));
 });
 
-test('a directory that does not exist is named, and not created', async (t) => {
-  const { directory } = arrange(t);
-  const path = join(directory, 'missing', 'log.db');
-  await assert.rejects(
-    openSqliteLog({ path, replica: 'a', clock: systemClock }, never),
-    (error) => isDocbusError(error, 'log_unreachable') && error.message.includes(join(directory, 'missing')),
-  );
-  assert.ok(!existsSync(join(directory, 'missing')));
+test('a directory that does not exist is named at each use, not created, and used once it is there', async (t) => {
+  const { directory, stack } = arrange(t);
+  const missing = join(directory, 'missing');
+  const log = stack.use(openSqliteLog({ path: join(missing, 'log.db'), replica: 'a', clock: systemClock }));
+  for (let i = 0; i < 2; i++)
+    await assert.rejects(
+      log.read(undefined, limits, never),
+      (error) => isDocbusError(error, 'log_unreachable') && error.message.includes(missing),
+    );
+  assert.ok(!existsSync(missing));
+  mkdirSync(missing);
+  await log.append([put('a')], never);
+  assert.equal((await log.read(undefined, limits, never)).length, 1);
 });
 
 test('a lock that another process does not give back is log_busy after the wait, and passes when it does', async (t) => {

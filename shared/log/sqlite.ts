@@ -20,16 +20,9 @@ export type SqliteLogOptions = LogOptions & {
   readonly busyMs?: number;
 };
 
-/** Makes the file where it is missing, not its directory. Errors: those of the port, and `disk_full`. */
-export async function openSqliteLog(options: SqliteLogOptions, signal: AbortSignal): Promise<Log> {
-  const log = new SqliteLog(options);
-  try {
-    await log.identity(signal);
-    return log;
-  } catch (error) {
-    await log[Symbol.asyncDispose]();
-    throw error;
-  }
+/** Opens the file at the first use, so that what is wrong with it is an error of that use. Makes it where it is missing, not its directory. Errors: those of the port, and `disk_full`. */
+export function openSqliteLog(options: SqliteLogOptions): Log {
+  return new SqliteLog(options);
 }
 
 class SqliteLog implements Log {

@@ -7,7 +7,7 @@ import { openSqliteLog } from '../sqlite.ts';
 // oxlint-disable-next-line no-restricted-properties -- an entry file, of tests
 const [path = '', prefix = ''] = process.argv.slice(2);
 const never = new AbortController().signal;
-await using log = await openSqliteLog({ path, replica: `writer-${prefix}`, clock: systemClock }, never);
+await using log = openSqliteLog({ path, replica: `writer-${prefix}`, clock: systemClock });
 // oxlint-disable-next-line no-restricted-globals -- the parent waits for it
 console.log('ready');
 let count = 0;
