@@ -57,7 +57,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
     documents: openDocuments({ storageDir, clock, documentBytesMax: config.documentBytesMax }),
     caches: openCaches({ storageDir, clock }),
     records,
-    vectors: createChromaVectors({ endpoint: config.chroma.endpoint, headers: config.chroma.headers }),
+    vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
   };
   const agent = createAgent(
     decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }),
