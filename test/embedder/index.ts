@@ -63,29 +63,31 @@ const EMPTY = new Set(
     'was we were what when where which while who whose why will with would you your document_metadata document metadata sourcedocument published am pm'
   ).split(' '),
 );
-/** A piece of a word counts less than the word: it finds inflections and misspellings, but many words share it. */
-const PIECE_WEIGHT = 0.35;
+/** Beginnings and pieces of a word count less than the word: they find inflections and misspellings, but more words share them. */
+const WEIGHTS = { word: 1, beginning: 0.9, piece: 0.25 } as const;
 const PIECE_LENGTH = 4;
 /** Each feature lands in this many places, so that two that collide in one differ in another. */
 const PLACES = 2;
 
 /** The unit vector of a text. A text without words has a vector too, since stores refuse a zero vector under cosine. */
 export function embedText(text: string, dimensions: number, seed = 0): Float32Array {
-  const counts = new Map<string, number>();
-  const count = (feature: string, weight: number): void => void counts.set(feature, (counts.get(feature) ?? 0) + weight);
+  const features = new Map<string, { count: number; readonly weight: number }>();
+  const add = (feature: string, weight: number): void => {
+    const known = features.get(feature);
+    if (known === undefined) features.set(feature, { count: 1, weight });
+    else known.count++;
+  };
   for (const [word] of text.toLowerCase().matchAll(WORD)) {
     if (EMPTY.has(word)) continue;
-    count(word, 1);
-    const padded = `^${word}$`;
-    for (let start = 0; start + PIECE_LENGTH <= padded.length; start++)
-      count(`~${padded.slice(start, start + PIECE_LENGTH)}`, PIECE_WEIGHT);
+    add(word, WEIGHTS.word);
+    add(`<${word.slice(0, PIECE_LENGTH)}`, WEIGHTS.beginning);
+    for (let start = 1; start + PIECE_LENGTH <= word.length; start++) add(`~${word.slice(start, start + PIECE_LENGTH)}`, WEIGHTS.piece);
   }
-  if (counts.size === 0) count(`=${text}`, 1);
+  if (features.size === 0) add(`=${text}`, WEIGHTS.word);
 
   const vector = new Float64Array(dimensions);
-  for (const [feature, weight] of counts) {
-    // sublinear: the tenth mention of a word says little that the first did not
-    const strength = (1 + Math.log(Math.max(1, weight))) * (feature.startsWith('~') ? PIECE_WEIGHT : 1);
+  for (const [feature, { count, weight }] of features) {
+    const strength = weight * (1 + Math.log(count)); // the tenth mention of a word says little that the first did not
     let hash = hashOf(feature, seed);
     for (let place = 0; place < PLACES; place++) {
       const index = hash % dimensions;

@@ -24,7 +24,7 @@ async function open(t: TestContext): Promise<StandIn & { readonly chroma: Chroma
   const app = openStandIn({
     storageDir: join(place, 'storage'),
     vectors: openAppVectors(chroma.url),
-    embedder: createEmbedder({ dimensions: 16 }),
+    embedder: createEmbedder({ dimensions: 64 }),
     clock: seededClock('seed'),
   });
   t.after(() => app[Symbol.dispose]());

@@ -38,7 +38,7 @@ async function open(t: TestContext, seed = 'seed'): Promise<StandIn & { readonly
   const app = openStandIn({
     storageDir: join(place, 'storage'),
     vectors,
-    embedder: createEmbedder({ dimensions: 16 }),
+    embedder: createEmbedder({ dimensions: 64 }),
     clock: seededClock(seed),
     busyMs: 0,
   });
