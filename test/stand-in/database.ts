@@ -20,11 +20,18 @@ export type Database = {
   close(): void;
 };
 
-/** `busyMs`: how long a locked database is waited for (5,000 in the original; the wait blocks this thread). */
-export function openDatabase(storageDir: string, busyMs: number): Database {
+export type DatabaseOptions = {
+  /** how long a locked database is waited for (5,000 in the original; the wait blocks this thread) */
+  readonly busyMs: number;
+  /** false: writes are not synced to the disk; others see the same */
+  readonly durable: boolean;
+};
+
+export function openDatabase(storageDir: string, { busyMs, durable }: DatabaseOptions): Database {
   const file = databaseFile(storageDir);
   if (!existsSync(file)) throw new Error(`There is no ${file}; call createStorage first.`);
   const handle = new DatabaseSync(file, { timeout: busyMs });
+  if (!durable) handle.exec('PRAGMA synchronous = off');
   const statements = new Map<string, StatementSync>();
   const swallowed: Swallowed[] = [];
   const prepare = (sql: string): StatementSync => {

@@ -32,6 +32,8 @@ export type StandInOptions = {
   readonly clock: Pick<Clock, 'now' | 'random'>;
   /** How long a locked database is waited for (default 5,000 as in the original; it blocks the thread, so a simulation wants 0). */
   readonly busyMs?: number;
+  /** Sync every write of the database to the disk (default true, as in the original); a simulation that never loses power wants false. */
+  readonly durable?: boolean;
 };
 
 /** Every operation as steps: `next()` performs one effect, `return()` abandons the operation as a killed process would. */
@@ -86,8 +88,8 @@ export type StandIn = Operations &
   };
 
 /** Opens the database and keeps it open, as the original does. Dispose it before the storage is taken away. */
-export function openStandIn({ storageDir, vectors, embedder, clock, busyMs = 5_000 }: StandInOptions): StandIn {
-  const database = openDatabase(storageDir, busyMs);
+export function openStandIn({ storageDir, vectors, embedder, clock, busyMs = 5_000, durable = true }: StandInOptions): StandIn {
+  const database = openDatabase(storageDir, { busyMs, durable });
   const app: App = { storageDir, database, vectors, embedder, clock };
   const steps = stepsOf(app);
   const whole = Object.entries(steps).map(([name, operation]) => {
