@@ -1,0 +1,48 @@
+// npm run demo: three replicas on this machine, from nothing to one knowledge base, and one of them lost and rebuilt.
+//   npm run demo                       with docbus' own pages
+//   npm run demo -- --documents DIR    with the texts of a directory
+//   npm run demo -- --keep             leaves the files for a look afterwards; no process stays in any case
+import { DocbusError, reasonOf } from '@docbus/core';
+import { runMain, stopSignal } from '@docbus/runtime';
+import { parseArgs } from 'node:util';
+import { runDemo } from './demo.ts';
+import { createScreen } from './screen.ts';
+
+const usage = `usage: npm run demo -- [--documents DIR] [--keep]
+
+Starts three replicas on this machine, each with storage, Chroma and agent, and shows how they become and stay one.
+
+  --documents DIR   the texts to use (default: docbus' own pages)
+  --keep            leave the files for a look afterwards; nothing keeps running`;
+
+const signal = stopSignal();
+const screen = createScreen(process.stdout);
+
+await runMain(async () => {
+  const options = readOptions();
+  if (options === undefined) return screen.line(usage);
+  try {
+    return (await runDemo({ ...options, screen, signal })) ? 0 : 1;
+  } catch (error) {
+    screen.clear();
+    if (signal.aborted) {
+      screen.line('\nStopped. Everything the demo had started has ended.');
+      throw signal.reason;
+    }
+    // What the tests' servers and we ourselves throw is written for people; anything else is a fault, and runMain shows its stack.
+    if (!(error instanceof Error) || error.constructor !== Error) throw error;
+    process.stderr.write(`\nThe demo failed: ${reasonOf(error)}\n`);
+    return 1;
+  }
+});
+
+function readOptions(): { readonly documents: string | undefined; readonly keep: boolean } | undefined {
+  try {
+    const { values } = parseArgs({
+      options: { documents: { type: 'string' }, keep: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    });
+    return values.help === true ? undefined : { documents: values.documents, keep: values.keep ?? false };
+  } catch (error) {
+    throw new DocbusError('config_invalid', `${(error as Error).message}\n\n${usage}`);
+  }
+}
