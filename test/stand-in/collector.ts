@@ -6,7 +6,7 @@ import type { DocPath } from '@docbus/core';
 import { randomUuid } from '@docbus/runtime/clock.ts';
 import { logEvent, type App } from './app.ts';
 import type { Effect, Steps } from './effects.ts';
-import { moveDocument, writeDocument } from './files.ts';
+import { moveDocument, writeDocument, type DocumentData } from './files.ts';
 import { addToWorkspaces } from './memberships.ts';
 import { localTime, sanitizeFileName, slug, slugWithoutExtension } from './names.ts';
 import { documentsDir } from './storage.ts';
@@ -58,9 +58,17 @@ export async function* addRawText(app: App, input: RawText): Steps<DocPath> {
 
 /** `custom-documents/<name>-<uuid>.json`. */
 export async function* upload(app: App, input: Upload): Steps<DocPath> {
-  const { name, text } = input;
+  const { name } = input;
   const id = randomUuid(app.clock);
-  const data = {
+  const data = uploadData(app, id, input);
+  const docpath = yield* writeDocument(app, CUSTOM, `${slug(name)}-${id}`, data);
+  return yield* finish(app, [docpath], input, 'api_document_uploaded', { documentName: name });
+}
+
+/** What the collector makes of a text file. */
+export function uploadData(app: App, id: string, input: Upload): DocumentData {
+  const { name, text } = input;
+  return {
     id,
     url: `file:///app/collector/hotdir/${name}`,
     title: input.title ?? name,
@@ -70,8 +78,6 @@ export async function* upload(app: App, input: Upload): Steps<DocPath> {
     chunkSource: input.chunkSource ?? '',
     ...body(app, text),
   };
-  const docpath = yield* writeDocument(app, CUSTOM, `${slug(name)}-${id}`, data);
-  return yield* finish(app, [docpath], input, 'api_document_uploaded', { documentName: name });
 }
 
 /**

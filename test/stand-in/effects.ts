@@ -37,6 +37,10 @@ export type EffectName =
   | 'queue row changed'
   | 'queue rows removed'
   | 'run row added'
+  | 'attachment written'
+  | 'attachment removed'
+  | 'attachment row added'
+  | 'attachment row removed'
   | 'rows read'
   | 'event logged'
   | 'error swallowed';

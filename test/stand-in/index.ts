@@ -4,6 +4,7 @@
 import type { Clock } from '@docbus/runtime/clock.ts';
 import type { Embedder } from '../embedder/index.ts';
 import type { App } from './app.ts';
+import * as attachments from './attachments.ts';
 import * as collector from './collector.ts';
 import { openDatabase, type Swallowed } from './database.ts';
 import { run, type Steps } from './effects.ts';
@@ -44,6 +45,8 @@ function stepsOf(app: App) {
     uploadSpreadsheet: (input: collector.Spreadsheet) => collector.uploadSpreadsheet(app, input),
     uploadLink: (input: collector.Link) => collector.uploadLink(app, input),
     importPage: (input: collector.Page) => collector.importPage(app, input),
+    attach: (slug: string, attachment: attachments.Attachment) => attachments.attach(app, slug, attachment),
+    embedAttachment: (slug: string, id: number) => attachments.embedAttachment(app, slug, id),
     createFolder: (name: string) => library.createFolder(app, name),
     moveFiles: (...moves: library.Move[]) => library.moveFiles(app, moves),
     removeDocument: (docpath: string) => library.removeDocument(app, docpath),

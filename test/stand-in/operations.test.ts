@@ -344,3 +344,17 @@ test('a slug whose collection name Chroma refuses can hold no documents', async 
   const { failed } = await app.embed(slug, await app.addRawText({ title: 'otters', text: 'Otters.' }));
   assert.deepEqual([slug, failed.length], ['xyz__', 1]);
 });
+
+test('an attachment of a chat is no document until it is embedded: then it is copied, taken away and forgotten', async (t) => {
+  const app = await open(t);
+  const slug = await app.createWorkspace('Chat');
+  const id = await app.attach(slug, { name: 'note.txt', text: 'Otters like clams.' });
+  assert.equal((await app.inspect()).documents.size, 0);
+  const [name] = readdirSync(join(app.storageDir, 'direct-uploads'));
+  const docpath = await app.embedAttachment(slug, id);
+  assert.equal(docpath, `custom-documents/${name}`);
+  assert.deepEqual(readdirSync(join(app.storageDir, 'direct-uploads')), []);
+  assert.equal(select(app, 'SELECT * FROM workspace_parsed_files').length, 0);
+  assert.match((await app.query(slug, 'clams'))[0]?.text ?? '', /Otters like clams/);
+  await assert.rejects(app.embedAttachment(slug, id), /500/);
+});
