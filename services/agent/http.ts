@@ -66,18 +66,35 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
   app.get('/conflicts', (request) => request.json({ conflicts: [...manifest.conflicts()] } satisfies Conflicts));
 
   const guarded = requireToken(token);
-  const change = (path: string, act: (body: unknown, signal: AbortSignal) => Promise<number> | number): void => {
+  const change = (path: string, act: (body: Body, signal: AbortSignal) => Promise<number> | number): void => {
     app.post(path, guarded, async (request) => {
-      const body: unknown = await request.req.json().catch(() => ({}));
+      const text = await request.req.text();
+      const body = parseBody(text);
+      // An unreadable body must never be taken for "all of them".
+      if (body === undefined) return request.json(httpError('bad_body', `Send JSON, for example {}; this was: ${text.slice(0, 60)}`), 400);
       return request.json({ done: await loop.command((signal) => act(body, signal)) });
     });
   };
-  const keysOf = (body: unknown): ReadonlySet<Key> | undefined => toSet(keysSchema.parse(body).keys) as ReadonlySet<Key> | undefined;
+  const keysOf = ({ keys }: Body): ReadonlySet<Key> | undefined => toSet(keys) as ReadonlySet<Key> | undefined;
   change('/deletes/approve', (body) => agent.approveDeletions(keysOf(body)));
   change('/deletes/revert', (body, signal) => agent.revertDeletions(keysOf(body), signal));
-  change('/quarantine/retry', (body, signal) => agent.retryQuarantined(toSet(idsSchema.parse(body).ids), signal));
+  change('/quarantine/retry', (body, signal) => agent.retryQuarantined(toSet(body.ids), signal));
   return app;
 }
+
+/** Undefined where it is not what is expected; an empty body asks for all. */
+function parseBody(text: string): Body | undefined {
+  try {
+    const parsed = bodySchema.safeParse(text.trim() === '' ? {} : JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+const bodySchema = z.strictObject({ ...keysSchema.shape, ...idsSchema.shape });
+type Body = z.infer<typeof bodySchema>;
 
 function toSet(list: readonly string[] | undefined): ReadonlySet<string> | undefined {
   return list === undefined ? undefined : new Set(list);

@@ -1,6 +1,6 @@
 // publish: disk vs manifest -> log. Edits are written to the outbox with their versions, appended, and only then recorded
 // (invariant 4). Whatever fails or dies in between is appended again exactly as it stands: same version, same content.
-import { embeddingKey, isDocbusError, kindOf, membershipKey, parseKey, type Change, type Content, type Key } from '@docbus/core';
+import { baseOn, embeddingKey, isDocbusError, kindOf, membershipKey, parseKey, type Change, type Content, type Key } from '@docbus/core';
 import { dropParts, partsOf, recordsOf } from '@docbus/log';
 import type { LogRecord } from '@docbus/log/port.ts';
 import { idsHashOf, type Outgoing, type Recorded } from '@docbus/replica/manifest.ts';
@@ -67,7 +67,7 @@ function stamp({ manifest, settings, clock }: Context, draft: Draft): Change {
   const common = {
     key: draft.key,
     version: { revision, replica: settings.replicaId },
-    base: entry?.version ?? null,
+    base: baseOn(entry),
     hash: draft.hash,
     instance: manifest.instance,
     time: clock.now(),

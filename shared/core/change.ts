@@ -1,6 +1,6 @@
 // A change: a fact about one key, put or delete, with its version and what it was based on.
 import type { Key } from './key.ts';
-import type { Stamp, Version } from './version.ts';
+import type { Base, Stamp, Version } from './version.ts';
 
 /** Settings of a workspace that shape retrieval and chat. Ids, pictures and router_id stay local: they mean nothing on another replica. */
 export type WorkspaceContent = {
@@ -51,12 +51,12 @@ export type Content = DocumentContent | EmbeddingContent | WorkspaceContent | Me
 
 /**
  * `hash` is sha256 in hex: of the payload for documents and embeddings, of the canonical JSON of the content for
- * workspaces and memberships, '' when deleted. `base` is the stamp that the publisher replaced, null for a first version.
+ * workspaces and memberships, '' when deleted. `base` is what the publisher replaced, with its ancestors.
  */
 export type Change = {
   readonly key: Key;
   readonly version: Version;
-  readonly base: Version | null;
+  readonly base: Base;
   readonly hash: string;
   /** random id of the manifest that published it: two agents that share a replica id by mistake find each other by it */
   readonly instance: string;
@@ -65,7 +65,7 @@ export type Change = {
 } & ({ readonly state: 'present'; readonly content: Content } | { readonly state: 'deleted'; readonly content: null });
 
 /** What a replica last recorded for a key: the winner of every change it has merged. */
-export type Entry = Stamp & { readonly key: Key; readonly base: Version | null };
+export type Entry = Stamp & { readonly key: Key; readonly base: Base };
 
 export function stampOf(value: Change | Entry): Stamp {
   return { version: value.version, state: value.state, hash: value.hash };

@@ -1,6 +1,6 @@
 // merge picks one winner for a key, the same one on every replica in whatever order the changes come.
 // The result of merging a set of changes is the greatest stamp: commutative, associative and idempotent (invariant 5).
-import { compareStamp, sameVersion, type Stamp, type Version } from './version.ts';
+import { compareStamp, type Base, type Stamp } from './version.ts';
 
 /** 'take': the change wins over what is known. 'same': it is what is known. 'keep': it loses. */
 export type Verdict = 'take' | 'same' | 'keep';
@@ -11,15 +11,11 @@ export function merge(known: Stamp | undefined, change: Stamp): Verdict {
   return order > 0 ? 'take' : order === 0 ? 'same' : 'keep';
 }
 
-type Based = Stamp & { readonly base: Version | null };
-
 /**
- * True where `winner` replaced `loser` without having been based on it, and the loser said something else.
- * A loser older than the winner's base is an ancestor we met late, not a conflict. Two contents under one version (two agents with
- * one replica id, or one that lost its memory) are a conflict.
+ * True where `winner` replaces `loser` without having been based on it, and the loser said something else. Two contents under one
+ * version (two agents with one replica id, or one that lost its memory) are a conflict too.
  */
-export function isConflict(winner: Based, loser: Stamp): boolean {
+export function isConflict(winner: Stamp & { readonly base: Base }, loser: Stamp): boolean {
   if (loser.state === winner.state && loser.hash === winner.hash) return false;
-  if (winner.base === null) return true;
-  return loser.version.revision >= winner.base.revision && !sameVersion(loser.version, winner.base);
+  return (winner.base[loser.version.replica] ?? 0) < loser.version.revision;
 }

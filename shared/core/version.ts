@@ -3,6 +3,16 @@
 /** `revision` is one more than the highest the replica knew for the key when it published (>= 1). */
 export type Version = { readonly revision: number; readonly replica: string };
 
+/** The highest revision of each replica that a change is based on, its ancestors' included; {} for a first version. */
+export type Base = Readonly<Record<string, number>>;
+
+/** What a change that replaces `known` is based on. */
+export function baseOn(known: { readonly version: Version; readonly base: Base } | undefined): Base {
+  if (known === undefined) return {};
+  const { replica, revision } = known.version;
+  return { ...known.base, [replica]: Math.max(known.base[replica] ?? 0, revision) };
+}
+
 export type State = 'present' | 'deleted';
 
 /** What `compareStamp` looks at: one version of one key together with what it says. `hash` is '' when deleted. */

@@ -23,7 +23,7 @@ const path = parseDocPath('custom-documents/größe.txt-1.json');
 const slug = parseSlug('my-workspace');
 const common = {
   version: { revision: 3, replica: 'replica-1' },
-  base: { revision: 2, replica: 'replica-2' },
+  base: { 'replica-2': 2 },
   hash: sha256('x'),
   instance: '0b5c1f5e-7f0c-4c55-8a53-6a1f5f4b7c11',
   time: 1_763_812_800_123,
@@ -42,7 +42,7 @@ const embeddingPut: Change = {
 const workspacePut: Change = {
   ...common,
   key: workspaceKey(slug),
-  base: null,
+  base: {},
   state: 'present',
   content: {
     name: 'Mein Raum \uD800',
@@ -218,7 +218,7 @@ test('what is not a change is malformed, and the message names the record and wh
     ['data.version', [null, { revision: 1 }, { replica: 'a' }], /version/],
     ['data.version.revision', [0, -1, 1.5, 2 ** 53, '3', null], /revision/],
     ['data.version.replica', ['', 'a/b', 'ä', 'a'.repeat(65), null], /replica/],
-    ['data.base', [{ revision: 1 }, { revision: 0, replica: 'a' }, undefined], /base/],
+    ['data.base', [null, { a: 0 }, { 'a b': 1 }, undefined], /base/],
     ['data.hash', ['', 'abc', common.hash.toUpperCase(), `${common.hash}0`], /hash/],
     ['data.instance', ['', undefined, 'x'.repeat(129)], /instance/],
     [

@@ -15,6 +15,12 @@ const size = z.int().min(0);
 
 const version = z.object({ revision: z.int().min(1), replica: z.string().regex(replicaPattern) });
 
+/** As many as have ever edited one key. */
+const BASE_REPLICAS_MAX = 1000;
+const base = z
+  .record(z.string().regex(replicaPattern), z.int().min(1))
+  .refine((revisions) => Object.keys(revisions).length <= BASE_REPLICAS_MAX, `names more than ${BASE_REPLICAS_MAX} replicas`);
+
 const document = z.object({ bytes: size });
 
 const embedding = z.object({
@@ -79,17 +85,14 @@ const event = <Data extends z.ZodType>(type: string, data: Data) =>
   });
 
 const put = <Content extends z.ZodType, Payload extends z.ZodType>(kind: Kind, content: Content, carried: Payload) =>
-  event(
-    `docbus.${kind}.put.v1`,
-    z.object({ version, base: version.nullable(), hash, instance: z.string().min(1).max(128), content, payload: carried }),
-  );
+  event(`docbus.${kind}.put.v1`, z.object({ version, base, hash, instance: z.string().min(1).max(128), content, payload: carried }));
 
 const deletion = (kind: Kind) =>
   event(
     `docbus.${kind}.delete.v1`,
     z.object({
       version,
-      base: version.nullable(),
+      base,
       hash: z.literal(''),
       instance: z.string().min(1).max(128),
       content: nothing,

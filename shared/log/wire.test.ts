@@ -72,7 +72,7 @@ for (const [dimensions, goal] of [
     const change: Change = {
       key: embeddingKey(parseDocPath('custom-documents/some-document.md-f676fede-bbf2-5ba9-b8e8-3f542b31b958.json')),
       version: { revision: 1, replica: 'replica-1' },
-      base: null,
+      base: {},
       hash: sha256(raw),
       instance: 'f676fede-bbf2-4ba9-b8e8-3f542b31b958',
       time: 0,

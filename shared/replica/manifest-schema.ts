@@ -19,7 +19,7 @@ create table if not exists meta (name text primary key, value text not null) wit
 create table if not exists entries (
   key text primary key, kind text not null, slug text, path text,
   revision integer not null, replica text not null, state text not null, hash text not null,
-  base_revision integer, base_replica text, content text, time integer not null,
+  base text not null, content text, time integer not null,
   applied integer not null, logged integer not null) without rowid;
 create index if not exists entries_membership_path on entries (path, slug) where kind = 'membership';
 create index if not exists entries_membership_slug on entries (slug, path) where kind = 'membership';

@@ -7,6 +7,7 @@ import {
   emptyDigest,
   parseKey,
   updateDigest,
+  type Base,
   type Change,
   type Content,
   type Digest,
@@ -135,9 +136,9 @@ export class Manifest implements Disposable {
     this.#digest = updateDigest(this.#digest, entry.key, before, entry);
     const parsed = parseKey(entry.key);
     this.#run(
-      `insert into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
+      `insert into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
        revision = excluded.revision, replica = excluded.replica, state = excluded.state, hash = excluded.hash,
-       base_revision = excluded.base_revision, base_replica = excluded.base_replica, content = excluded.content,
+       base = excluded.base, content = excluded.content,
        time = excluded.time, applied = excluded.applied, logged = excluded.logged`,
       entry.key,
       parsed.kind,
@@ -147,8 +148,7 @@ export class Manifest implements Disposable {
       entry.version.replica,
       entry.state,
       entry.hash,
-      entry.base?.revision ?? null,
-      entry.base?.replica ?? null,
+      JSON.stringify(entry.base),
       entry.content === null ? null : JSON.stringify(entry.content),
       entry.time,
       entry.applied ? 1 : 0,
@@ -539,7 +539,7 @@ function toRecorded(row: Row): Recorded {
     version: { revision: Number(row['revision']), replica: String(row['replica']) },
     state: row['state'] as Stamp['state'],
     hash: String(row['hash']),
-    base: row['base_revision'] === null ? null : { revision: Number(row['base_revision']), replica: String(row['base_replica']) },
+    base: JSON.parse(String(row['base'])) as Base,
     content: row['content'] === null ? null : (JSON.parse(String(row['content'])) as Content),
     time: Number(row['time']),
     applied: row['applied'] === 1,
