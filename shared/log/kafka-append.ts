@@ -38,10 +38,10 @@ export function createKafkaAppender({
     const started = clock.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        await sessions.use('appending', APPEND_MS, signal, async (session) => {
+        await sessions.use('appending', APPEND_MS, signal, async (session, alive) => {
           left ??= Map.groupBy(messages, ({ key }) => partitionOf(key, session.topic.partitions.length));
           producer ??= await openProducer(session, signal);
-          const sending = [...left].map(([partition, list]) => sendAll(session, producer as Producer, partition, list));
+          const sending = [...left].map(([partition, list]) => sendAll(session, producer as Producer, partition, list, alive));
           for (const sent of await Promise.allSettled(sending)) if (sent.status === 'rejected') throw sent.reason;
         });
         return;
@@ -62,6 +62,7 @@ export function createKafkaAppender({
     { id, epoch, sequences }: Producer,
     partition: number,
     list: Sized[],
+    alive: () => void,
   ): Promise<void> => {
     let bytesMax = batchBytesMax - BATCH_HEADER_BYTES;
     while (list.length > 0) {
@@ -81,6 +82,7 @@ export function createKafkaAppender({
       if (link.isBroken()) return; // given up meanwhile: this batch is sent again and recognised
       sequences.set(partition, (firstSequence + count) % (SEQUENCE_MAX + 1));
       list.splice(0, count);
+      alive();
     }
   };
 

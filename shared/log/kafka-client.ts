@@ -4,9 +4,9 @@
 import { createRequire } from 'node:module';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
-import { DocbusError } from '@docbus/core';
 import { systemClock, type Clock } from '@docbus/runtime/clock.ts';
 import type { KafkaCall } from './kafka-protocol.ts';
+import { createRun, type Run } from './broker-link.ts';
 import { kafkaError, type KafkaNames } from './kafka-errors.ts';
 
 export type KafkaSasl = {
@@ -80,8 +80,8 @@ export type KafkaLink = AsyncDisposable & {
   readonly cluster: KafkaCluster;
   /** True after any failure: open another link instead, kafkajs' own recovery is not to be trusted. */
   isBroken(): boolean;
-  /** Runs requests with a time limit. Any failure breaks the link, ends its sockets and comes out as a DocbusError. */
-  run<T>(what: string, deadlineMs: number, work: () => Promise<T>, signal: AbortSignal): Promise<T>;
+  /** Any failure breaks the link and ends its sockets. */
+  readonly run: Run;
 };
 
 const CONNECT_MS = 10_000;
@@ -135,30 +135,15 @@ export async function openKafkaLink(options: KafkaLinkOptions, signal: AbortSign
     broken = true;
     for (const socket of sockets) socket.destroy(reason); // with a reason, because kafkajs listens to 'error' and not to 'close'
   };
-  const run = async <T>(what: string, deadlineMs: number, work: () => Promise<T>, from: AbortSignal): Promise<T> => {
-    const settled = new AbortController();
-    const aborted = Promise.withResolvers<never>();
-    const abort = (): void =>
-      aborted.reject(new DocbusError('aborted', `Work on Kafka (${names.brokers}) was stopped.`, { cause: from.reason }));
-    const late = async (): Promise<never> => {
-      await clock.sleep(deadlineMs, settled.signal);
-      throw new DocbusError(
-        'log_unreachable',
-        `Kafka (${names.brokers}) is connected but did not answer within ${deadlineMs} ms (${what}). Look whether the broker is frozen or overloaded.`,
-      );
-    };
-    if (from.aborted) abort();
-    else from.addEventListener('abort', abort, { signal: settled.signal });
-    try {
-      return await Promise.race([aborted.promise, work(), late()]);
-    } catch (error) {
+  const run = createRun({
+    clock,
+    name: `Kafka (${names.brokers})`,
+    fail: (error) => {
       const wrapped = kafkaError(error, names);
       destroy(wrapped);
-      throw wrapped;
-    } finally {
-      settled.abort();
-    }
-  };
+      return wrapped;
+    },
+  });
   const dispose = async (): Promise<void> => {
     const closed = [...sockets].map((socket) => new Promise<void>((resolve) => void socket.once('close', () => resolve())));
     destroy(new Error('The link was closed.'));

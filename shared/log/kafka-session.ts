@@ -2,6 +2,7 @@
 // and the next piece of work opens another.
 import { DocbusError } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
+import { createTurns } from './broker-link.ts';
 import { openKafkaLink, type KafkaBroker, type KafkaLink, type KafkaLinkOptions } from './kafka-client.ts';
 import { kafkaErrorType } from './kafka-errors.ts';
 import { metadataCall } from './kafka-protocol.ts';
@@ -12,7 +13,7 @@ export type KafkaSession = {
   readonly topic: KafkaTopic;
   brokerOf(leader: number): Promise<KafkaBroker>;
   anyBroker(): Promise<KafkaBroker>;
-  /** Looks again; rejects with StaleTopic where the topic is another one by now. */
+  /** Looks again; rejects with StaleTopic where the topic is another one by now, or has more partitions. */
   refresh(): Promise<{ readonly id: string }>;
 };
 
@@ -21,20 +22,23 @@ export type KafkaSessions = AsyncDisposable & {
    * Runs `work` when all before it is done. What it throws comes out as a DocbusError; after a StaleTopic, and there only, it is run
    * a second time with the topic of now.
    */
-  use<T>(what: string, deadlineMs: number, signal: AbortSignal, work: (session: KafkaSession) => Promise<T>): Promise<T>;
+  use<T>(what: string, deadlineMs: number, signal: AbortSignal, work: (session: KafkaSession, alive: () => void) => Promise<T>): Promise<T>;
 };
 
-/** The topic that a session knows was deleted. */
+/** The topic that a session knows was deleted, or has more partitions by now. */
 export class StaleTopic extends Error {
   override readonly name = 'StaleTopic';
 }
 
 const OPEN_MS = 30_000;
+/** Partitions may be added to a topic; nobody tells us. */
+const REFRESH_MS = 60_000;
 
 export function createKafkaSessions(options: KafkaLinkOptions & KafkaTopicOptions): KafkaSessions {
-  const { topic: name, brokers } = options;
+  const { topic: name, brokers, clock } = options;
   let session: KafkaSession | undefined;
-  let turn: Promise<unknown> = Promise.resolve();
+  let refreshed = 0;
+  const turns = createTurns(`the Kafka topic ${name}`);
 
   const current = async (signal: AbortSignal): Promise<KafkaSession> => {
     if (session !== undefined && !session.link.isBroken()) return session;
@@ -42,10 +46,12 @@ export function createKafkaSessions(options: KafkaLinkOptions & KafkaTopicOption
     const topic = await link.run('looking at the topic', OPEN_MS, () => openKafkaTopic(link, options, signal), signal);
     const anyBroker = () => link.cluster.findBroker({ nodeId: link.cluster.getNodeIds()[0] ?? '' });
     const refresh = async () => {
-      const { id, error } = await (await anyBroker()).connectionPool.send(metadataCall(name));
-      if (error !== 0 || id !== topic.id) throw new StaleTopic();
+      const { id, error, partitions } = await (await anyBroker()).connectionPool.send(metadataCall(name));
+      if (error !== 0 || id !== topic.id || partitions.length !== topic.partitions.length) throw new StaleTopic();
+      refreshed = clock.now();
       return { id };
     };
+    refreshed = clock.now();
     session = { link, topic, brokerOf: (leader) => link.cluster.findBroker({ nodeId: String(leader) }), anyBroker, refresh };
     return session;
   };
@@ -54,12 +60,16 @@ export function createKafkaSessions(options: KafkaLinkOptions & KafkaTopicOption
     what: string,
     deadlineMs: number,
     signal: AbortSignal,
-    work: (session: KafkaSession) => Promise<T>,
+    work: (session: KafkaSession, alive: () => void) => Promise<T>,
   ): Promise<T> => {
     for (let isSecond = false; ; isSecond = true) {
       const used = await current(signal);
       try {
-        return await used.link.run(what, deadlineMs, () => work(used), signal);
+        const refreshAndWork = async (alive: () => void): Promise<T> => {
+          if (clock.now() - refreshed > REFRESH_MS) await used.refresh();
+          return await work(used, alive);
+        };
+        return await used.link.run(what, deadlineMs, refreshAndWork, signal);
       } catch (error) {
         if (!isStale(error)) throw error;
         if (isSecond)
@@ -72,26 +82,8 @@ export function createKafkaSessions(options: KafkaLinkOptions & KafkaTopicOption
     }
   };
 
-  const use: KafkaSessions['use'] = async (what, deadlineMs, signal, work) => {
-    const before = turn;
-    const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-    turn = Promise.allSettled([before, done]);
-    try {
-      await orAborted(before, signal);
-      return await once(what, deadlineMs, signal, work);
-    } finally {
-      finish();
-    }
-  };
-
-  const orAborted = async (before: Promise<unknown>, signal: AbortSignal): Promise<void> => {
-    const { promise: aborted, resolve } = Promise.withResolvers<void>();
-    const abort = (): void => resolve();
-    signal.addEventListener('abort', abort, { once: true });
-    if (!signal.aborted) await Promise.race([before, aborted]);
-    signal.removeEventListener('abort', abort);
-    if (signal.aborted) throw new DocbusError('aborted', `Work on the Kafka topic ${name} was stopped.`, { cause: signal.reason });
-  };
+  const use: KafkaSessions['use'] = async (what, deadlineMs, signal, work) =>
+    await turns(signal, async () => await once(what, deadlineMs, signal, work));
 
   return { use, [Symbol.asyncDispose]: async () => await session?.link[Symbol.asyncDispose]() };
 }

@@ -37,6 +37,7 @@ const CREATED_WITH: Readonly<Record<string, string>> = {
 };
 
 export type KafkaTopic = TopicMetadata & {
+  readonly name: string;
   /** the largest batch the topic takes */
   readonly batchBytesMax: number;
 };
@@ -56,7 +57,11 @@ export async function openKafkaTopic(link: KafkaLink, options: KafkaTopicOptions
     );
   const settings = await settingsOf(broker, options.topic);
   if (options.check && settings !== undefined) checkSettings(settings, metadata, options);
-  return { ...metadata, batchBytesMax: Number(settings?.get('max.message.bytes') ?? recordBytesMaxDefault + FRAMING_BYTES) };
+  return {
+    ...metadata,
+    name: options.topic,
+    batchBytesMax: Number(settings?.get('max.message.bytes') ?? recordBytesMaxDefault + FRAMING_BYTES),
+  };
 }
 
 async function isThere(link: KafkaLink, topic: string): Promise<boolean> {

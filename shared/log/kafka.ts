@@ -1,13 +1,14 @@
 // The log as a Kafka topic, compacted, one partition unless told otherwise. A position is the topic's id and the next offset of every partition.
 // We fetch from our own checkpoint and commit it to a group of the replica's name: no group is ever joined, so nothing rebalances,
 // and two agents with one name do not take each other's records away.
-import { DocbusError, isDocbusError } from '@docbus/core';
-import { checkAborted, checkRecordSizes, recordBytesMaxDefault } from './bounds.ts';
+import { isDocbusError } from '@docbus/core';
+import { checkAborted, checkRecordSizes, recordBytes, recordBytesMaxDefault } from './bounds.ts';
 import { createKafkaAppender } from './kafka-append.ts';
-import { OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID, errorOfCode } from './kafka-errors.ts';
+import { OFFSET_OUT_OF_RANGE } from './kafka-errors.ts';
+import { align, EARLIEST, fetchFrom, fill, hasRecord, LATEST, listOffsets, type Cursor, type Cursors } from './kafka-fetch.ts';
 import { formatKafkaPosition, parseKafkaPosition, type KafkaOffsets } from './kafka-position.ts';
-import { fetchCall, type FetchedPartition, type FetchedRecord, type FetchFrom, type FetchLimits } from './kafka-protocol.ts';
-import { createKafkaSessions, patiently, StaleTopic, type KafkaSession } from './kafka-session.ts';
+import type { FetchedPartition, FetchedRecord } from './kafka-protocol.ts';
+import { createKafkaSessions, patiently, type KafkaSession } from './kafka-session.ts';
 import { parseKafkaUrl } from './kafka-url.ts';
 import type { Log, LogEnd, LogOptions, LogRecord, Position, ReadLimits, ReadRecord } from './port.ts';
 
@@ -20,11 +21,6 @@ const FETCH_BYTES_MAX = 8 << 20;
 const HINT_MS = 5_000;
 /** Kafka forgets the offsets of a group without members after a week (offsets.retention.minutes). */
 const REPORT_AGAIN_MS = 60 * 60 * 1000;
-const EARLIEST = -2;
-const LATEST = -1;
-
-/** What lies after `wanted` in one partition, as far as it was fetched. */
-type Cursor = { wanted: bigint; records: readonly FetchedRecord[]; next: number; fetchAt: bigint; highWatermark: bigint };
 
 /** What the hints have seen of a session: the end of every partition, and the questions under way, one per leader. */
 type Watched = {
@@ -34,9 +30,10 @@ type Watched = {
 };
 
 /** Connects at the first use: an unreachable broker is an error of that use, not of opening. Throws `config_invalid`. */
-export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Promise<Log> {
+export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, opening: AbortSignal): Promise<Log> {
   const settings = parseKafkaUrl(url);
   const { name, topic } = settings;
+  checkAborted(opening, name);
   const group = `docbus.${topic}.${replica}`;
   const closing = new AbortController();
   const sessions = () => createKafkaSessions({ ...settings, clientId: settings.clientId ?? `docbus-${replica}`, clock });
@@ -45,8 +42,8 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Pr
   const writing = sessions();
   const watching = sessions();
   const appender = createKafkaAppender({ sessions: writing, topic, clock });
-  const ahead = new Map<number, Cursor>();
-  const firsts = new Map<number, Cursor>();
+  const ahead: Cursors = new Map();
+  const firsts: Cursors = new Map();
   let reported: { readonly position: Position; readonly time: number } | undefined;
 
   const until = (signal: AbortSignal): AbortSignal => {
@@ -70,22 +67,27 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Pr
       return take(session.topic.id, offsets, limits);
     });
 
-  /** Removes from the cursors what is returned. */
+  /** Removes from the cursors what is returned. Of several partitions the oldest record comes first, as near as their times tell. */
   const take = (topicId: string, offsets: KafkaOffsets, limits: ReadLimits): ReadRecord[] => {
     const now = new Map(offsets);
     const taken: ReadRecord[] = [];
     let bytes = 0;
-    for (const [partition, cursor] of ahead) {
-      for (let record = cursor.records[cursor.next]; record !== undefined; record = cursor.records[cursor.next]) {
-        bytes += (record.key?.length ?? 0) + (record.value?.length ?? 0);
-        for (const header in record.headers) bytes += Buffer.byteLength(header) + Buffer.byteLength(record.headers[header] ?? '');
-        if (taken.length === limits.recordsMax || (bytes > limits.bytesMax && taken.length > 0)) return taken;
-        cursor.next += 1;
-        cursor.wanted = record.offset + 1n;
-        now.set(partition, cursor.wanted);
-        const { value, headers, time } = record;
-        taken.push({ key: record.key?.toString() ?? '', value, headers, time, position: formatKafkaPosition(topicId, now) });
+    while (taken.length < limits.recordsMax) {
+      let oldest: { readonly partition: number; readonly cursor: Cursor; readonly record: FetchedRecord } | undefined;
+      for (const [partition, cursor] of ahead) {
+        const record = cursor.records[cursor.next];
+        if (record !== undefined && (oldest === undefined || record.time < oldest.record.time)) oldest = { partition, cursor, record };
       }
+      if (oldest === undefined) return taken;
+      const { partition, cursor, record } = oldest;
+      const { value, headers, time } = record;
+      const key = record.key?.toString() ?? '';
+      bytes += recordBytes({ key, value, headers });
+      if (bytes > limits.bytesMax && taken.length > 0) return taken;
+      cursor.next += 1;
+      cursor.wanted = record.offset + 1n;
+      now.set(partition, cursor.wanted);
+      taken.push({ key, value, headers, time, position: formatKafkaPosition(topicId, now) });
     }
     return taken;
   };
@@ -179,86 +181,9 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions): Pr
     return new Map([...given, ...(await listOffsets(session, missing, EARLIEST))]);
   };
 
-  /** Fetches until `enough`, or until every partition's end is reached. */
-  const fill = async (
-    session: KafkaSession,
-    cursors: Map<number, Cursor>,
-    bytesMax: number,
-    enough: (cursors: readonly Cursor[]) => boolean,
-  ): Promise<void> => {
-    for (let idle = 0; ;) {
-      const all = [...cursors.values()];
-      const open = [...cursors].filter(([, cursor]) => !hasRecord(cursor) && !isAtEnd(cursor));
-      if (open.length === 0 || enough(all)) return;
-      let moved = false;
-      const from = open.map(([partition, { fetchAt }]) => ({ partition, offset: fetchAt }));
-      for (const fetched of await fetchFrom(session, from, { bytesMax, waitMs: 0 })) {
-        const cursor = cursors.get(fetched.partition) as Cursor;
-        if (fetched.error === OFFSET_OUT_OF_RANGE)
-          throw new DocbusError(
-            'position_expired',
-            `${name} no longer holds what follows offset ${cursor.fetchAt} of partition ${fetched.partition}: it was cut off (retention), or the log is shorter than it was. Starting over from the first record.`,
-          );
-        cursor.records = fetched.records;
-        cursor.next = 0;
-        moved ||= cursor.highWatermark !== fetched.highWatermark || (fetched.next ?? 0n) > cursor.fetchAt;
-        cursor.highWatermark = fetched.highWatermark;
-        if (fetched.next !== undefined && fetched.next > cursor.fetchAt) cursor.fetchAt = fetched.next;
-      }
-      if (!moved && (idle += 1) > 3)
-        throw new DocbusError('log_busy', `${name} says that there are records, but gives none. Look whether its brokers are well.`);
-    }
-  };
-
-  /** Rejects with StaleTopic where the topic is another one by now. */
-  const fetchFrom = async (
-    { topic: { id, partitions }, brokerOf }: KafkaSession,
-    from: readonly FetchFrom[],
-    limits: FetchLimits,
-  ): Promise<readonly FetchedPartition[]> => {
-    const leaders = Map.groupBy(from, ({ partition }) => partitions.find((known) => known.partition === partition)?.leader ?? -1);
-    const answers = [...leaders].map(
-      async ([leader, list]) => await (await brokerOf(leader)).connectionPool.send(fetchCall(id, list, limits)),
-    );
-    const fetched = (await Promise.all(answers)).flat();
-    for (const { error } of fetched) {
-      if (error >= UNKNOWN_TOPIC_ID || error === 3) throw new StaleTopic();
-      if (error !== 0 && error !== OFFSET_OUT_OF_RANGE) throw errorOfCode(error);
-    }
-    return fetched;
-  };
-
-  const listOffsets = async (
-    { topic: { partitions }, brokerOf }: KafkaSession,
-    wanted: readonly number[],
-    timestamp: number,
-  ): Promise<(readonly [number, bigint])[]> => {
-    const leaders = Map.groupBy(wanted, (partition) => partitions.find((known) => known.partition === partition)?.leader ?? -1);
-    const answers = [...leaders].map(async ([leader, list]) => {
-      const topics = [{ topic, partitions: list.map((partition) => ({ partition, timestamp })) }];
-      return await (await brokerOf(leader)).listOffsets({ isolationLevel: 0, topics });
-    });
-    const found = (await Promise.all(answers)).flatMap(({ responses }) => responses.flatMap((response) => response.partitions));
-    return found.map(({ partition, offset }) => [partition, BigInt(offset)] as const);
-  };
-
   const dispose = async (): Promise<void> => {
     closing.abort();
     await Promise.all([reading, writing, watching].map((each) => each[Symbol.asyncDispose]()));
   };
   return { name, recordBytesMax: recordBytesMaxDefault, append, read, end, report, hints, identity, [Symbol.asyncDispose]: dispose };
-}
-
-const hasRecord = (cursor: Cursor): boolean => cursor.next < cursor.records.length;
-/** -1 stands for an end that was not asked for since. */
-const isAtEnd = (cursor: Cursor): boolean => cursor.highWatermark >= 0n && cursor.fetchAt >= cursor.highWatermark;
-
-/** Keeps what was fetched for exactly these offsets, forgets the rest. */
-function align(cursors: Map<number, Cursor>, offsets: KafkaOffsets): void {
-  for (const partition of cursors.keys()) if (!offsets.has(partition)) cursors.delete(partition);
-  for (const [partition, offset] of offsets) {
-    const known = cursors.get(partition);
-    if (known?.wanted === offset) known.highWatermark = -1n; // there may be more by now
-    else cursors.set(partition, { wanted: offset, records: [], next: 0, fetchAt: offset, highWatermark: -1n });
-  }
 }
