@@ -10,7 +10,7 @@ import { waitFor } from './process.ts';
 const LEASE_MS = 120_000;
 const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/collections';
 
-/** Waits for the first of the servers that no other test uses. Stopping the lease empties the server and gives it back. */
+/** Waits for the first of the servers that no other test uses. Stopping the lease empties the server and gives it back. It has no pid (0) and no directory ('') that we know of. */
 export async function leaseChroma(urls: readonly string[], signal?: AbortSignal): Promise<ChromaServer> {
   let leased: { readonly url: string; readonly lock: DatabaseSync } | undefined;
   const what = `a Chroma server of DOCBUS_TEST_CHROMA_URL (${urls.join(', ')}) that no other test uses; name more of them, separated by spaces`;

@@ -1,4 +1,4 @@
-// What the machine has: commands on the path, its C library, and whether this is CI, where a missing server is a failure and never a skip.
+// What the machine has: commands on the path, settings in the environment, its C library. A server that cannot be found is a failure, never a skip.
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -25,10 +25,6 @@ function isExecutable(file: string): boolean {
 export function environment(name: string): string | undefined {
   const value = process.env[name];
   return value === undefined || value === '' ? undefined : value;
-}
-
-export function isCi(): boolean {
-  return !['', '0', 'false'].includes(process.env['CI'] ?? '');
 }
 
 /** Version of the GNU C library as [major, minor]; undefined where there is none (musl, macOS). */
