@@ -1,0 +1,89 @@
+// Checks that cannot wait for quiet: of every append, and of every manifest that a crash left behind.
+import { compareStamp, documentKey, kindOf, parseKey, sameVersion, workspaceKey, type Change, type Key, type Stamp } from '@docbus/core';
+import type { Manifest } from '@docbus/replica/manifest.ts';
+import { numberOf } from './gate.ts';
+import type { Appended } from './journal.ts';
+import { BROKEN, documentsOn, hashOf, rowsOn } from './pictures.ts';
+import { describeChange, Violation, type Machine, type World } from './world.ts';
+
+export function checkAppended(world: World, machine: Machine, { change, content }: Appended): void {
+  if (change === undefined) return;
+  if (change.state === 'deleted') checkDeletion(world, machine, change);
+  if (content !== undefined) {
+    try {
+      JSON.parse(Buffer.from(content).toString('utf8'));
+    } catch {
+      throw new Violation('1 only whole documents travel', `${machine.id} published half a document: ${describeChange(change)}`);
+    }
+  }
+}
+
+/** Invariant 6. Its own earlier append of the same deletion is a reason too: an outbox is appended again as it stands. */
+function checkDeletion(world: World, machine: Machine, { key, version }: Change): void {
+  const deletedByUser = (asked: Key): boolean =>
+    machine.approved.has(asked) ||
+    world.edits.some((edit) => edit.replica === machine.id && edit.key === asked && edit.after === '' && !edit.reset);
+  const published = (asked: Key): boolean =>
+    world.journal.some(
+      ({ change }) => change?.key === asked && change.state === 'deleted' && (asked !== key || sameVersion(change.version, version)),
+    );
+  const parsed = parseKey(key);
+  const reasons: Key[] = [key];
+  if (parsed.kind === 'embedding') reasons.push(documentKey(parsed.path));
+  if (parsed.kind === 'membership') reasons.push(documentKey(parsed.path), workspaceKey(parsed.slug));
+  if (!reasons.some(deletedByUser) && !reasons.some(published))
+    throw new Violation('6 absence is not deletion', `${machine.id} published the deletion of ${key}, which nobody deleted there`);
+}
+
+/** Invariant 4. What is recorded is on disk and in the log; what lies before the checkpoint is recorded. */
+export function checkNotAhead(world: World, machine: Machine, manifest: Manifest): void {
+  checkRecordedIsThere(world, machine, manifest);
+  checkCheckpoint(world, machine, manifest);
+}
+
+function checkRecordedIsThere(world: World, machine: Machine, manifest: Manifest): void {
+  const documents = documentsOn(machine.storageDir);
+  const rows = machine.reader === undefined ? undefined : rowsOn(machine.reader);
+  if (rows === undefined) return;
+  const lastEdit = new Map<Key, string>();
+  for (const edit of world.edits) if (edit.replica === machine.id) lastEdit.set(edit.key, edit.after);
+  const intents = Map.groupBy(manifest.intents(), ({ key }) => key);
+  const appended = new Set(world.journal.flatMap(({ change }) => (change === undefined ? [] : [describeChange(change)])));
+  for (const entry of manifest.entries()) {
+    const { key, hash, state, applied, logged } = entry;
+    if (logged && !appended.has(describeChange({ ...entry, instance: '' } as never)))
+      throw new Violation('4 never recorded and unappended', `${machine.id} records ${key} ${state}, which the log never had`);
+    const kind = kindOf(key);
+    if (kind === 'embedding' || state !== 'present' || !applied) continue;
+    const parsed = parseKey(key);
+    const text = rows.get(key);
+    const found = parsed.kind === 'document' ? (documents.get(parsed.path) ?? '') : text === undefined ? '' : hashOf(text);
+    if (found === hash || found === BROKEN || found === lastEdit.get(key)) continue;
+    if ((intents.get(key) ?? []).some((intent) => (intent.state === 'deleted' ? '' : intent.hash) === found)) continue;
+    throw new Violation(
+      '4 never recorded and unapplied',
+      `${machine.id} records ${key} ${hash.slice(0, 8)}, on disk is "${found.slice(0, 8)}"`,
+    );
+  }
+}
+
+function checkCheckpoint(world: World, machine: Machine, manifest: Manifest): void {
+  const checkpoint = manifest.meta('checkpoint');
+  if (checkpoint === undefined || !checkpoint.includes(world.store.identity)) return;
+  const winners = new Map<Key, Stamp>();
+  const upTo = numberOf(checkpoint);
+  for (const { change, epoch, number } of world.journal) {
+    if (change === undefined || epoch !== world.epoch || number > upTo) continue;
+    const known = winners.get(change.key);
+    if (known === undefined || compareStamp(change, known) > 0) winners.set(change.key, change);
+  }
+  for (const [key, stamp] of winners) {
+    const entry = manifest.entry(key);
+    if (entry !== undefined && compareStamp(entry, stamp) >= 0) continue;
+    if (manifest.quarantinedOf(key).length > 0) continue;
+    throw new Violation(
+      '4 the checkpoint is not ahead',
+      `${machine.id} has read past ${key} ${stamp.version.revision}@${stamp.version.replica} without recording it`,
+    );
+  }
+}

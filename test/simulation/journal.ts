@@ -1,0 +1,53 @@
+// Everything that was ever appended to the log, by whom and in which order, whatever compaction and re-creation made of it since;
+// and what users did. Both are only written down here; checks.ts judges.
+import { isDocbusError, type Change, type Key } from '@docbus/core';
+import { decodeRecord, unpackPayload } from '@docbus/log';
+import type { LogRecord } from '@docbus/log/port.ts';
+
+export type Appended = {
+  readonly replica: string;
+  /** of the record in its log */
+  readonly number: number;
+  /** how many logs there were before this one */
+  readonly epoch: number;
+  readonly record: LogRecord;
+  /** undefined for parts, dropped parts and poison */
+  readonly change: Change | undefined;
+  /** bytes of an inline payload, unpacked */
+  readonly content: Uint8Array | undefined;
+};
+
+export function journalOf(replica: string, number: number, epoch: number, record: LogRecord): Appended {
+  const common = { replica, number, epoch, record };
+  try {
+    const decoded = decodeRecord(record);
+    if (decoded.type !== 'change') return { ...common, change: undefined, content: undefined };
+    const { change, payload } = decoded;
+    const content =
+      payload.type === 'inline' && change.key.startsWith('document/')
+        ? unpackPayload(payload.packed, { hash: change.hash, bytesMax: 1 << 24 })
+        : undefined;
+    return { ...common, change, content };
+  } catch (error) {
+    if (!isDocbusError(error)) throw error;
+    return { ...common, change: undefined, content: undefined };
+  }
+}
+
+/** Something that AnythingLLM did to one key on one replica. Hashes as in changes, '' for absent. */
+export type UserEdit = {
+  readonly seq: number;
+  readonly replica: string;
+  readonly key: Key;
+  readonly before: string;
+  readonly after: string;
+  /** length of the journal at that moment */
+  readonly at: number;
+  /** number of the last record that this replica had applied */
+  readonly seen: number;
+  readonly operation: string;
+  /** a reset of vectors: its absences are no deletions until somebody approves them */
+  readonly reset: boolean;
+  /** lost with a disk, or undone by the operator: no invariant protects it */
+  exempt: boolean;
+};

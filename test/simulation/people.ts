@@ -1,0 +1,197 @@
+// People at work on one machine: an operation goes on one effect at a time, and what each effect changed is written down.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { documentKey, type DocPath, type Key, type Slug } from '@docbus/core';
+import type { Effect } from '../stand-in/index.ts';
+import { cacheName } from '../stand-in/names.ts';
+import { numberOf } from './gate.ts';
+import { drawOperation, sightOf, type Operation } from './operations.ts';
+import {
+  BROKEN,
+  documentHash,
+  documentsOn,
+  foreignFilesOn,
+  foreignRowsOn,
+  hashOf,
+  membershipRowsOn,
+  rowsOn,
+  vectorIdsOn,
+} from './pictures.ts';
+import { drain, stamp, Violation, type Machine, type World } from './world.ts';
+
+export async function beginOperation(world: World, machine: Machine): Promise<void> {
+  const { app, reader } = machine;
+  if (app === undefined || reader === undefined || machine.operation !== undefined) return;
+  const slugs = reader
+    .prepare('select slug from workspaces order by id')
+    .all()
+    .map(({ slug }) => String(slug) as Slug);
+  const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random);
+  if (operation === undefined) return;
+  checkOwnGround(machine);
+  machine.operation = operation;
+  world.trace(`${machine.id} people: ${operation.name}`);
+}
+
+/** One effect. Ends the operation when it is done, or when AnythingLLM answers with an error. */
+export async function goOn(world: World, machine: Machine): Promise<void> {
+  const { operation } = machine;
+  if (operation === undefined) return;
+  const before = rowsNow(machine);
+  let effect: Effect | undefined;
+  try {
+    const step = await operation.steps.next();
+    effect = step.done === true ? undefined : step.value;
+  } catch (error) {
+    world.trace(`${machine.id} people: ${operation.name} fails: ${error instanceof Error ? error.message.slice(0, 80) : ''}`);
+  }
+  noteFiles(world, machine, operation, effect);
+  noteRows(world, machine, operation, before);
+  if (effect === undefined) endOperation(world, machine);
+  else world.trace(`${machine.id}   ${effect.done} ${effect.to}`);
+}
+
+/** As if AnythingLLM had been killed there. */
+export async function breakOff(world: World, machine: Machine): Promise<void> {
+  const { operation } = machine;
+  if (operation === undefined) return;
+  await operation.steps.return(undefined);
+  await drain();
+  world.trace(`${machine.id} people: ${operation.name} is broken off`);
+  endOperation(world, machine);
+}
+
+function endOperation(world: World, machine: Machine): void {
+  machine.operation = undefined;
+  const { reader } = machine;
+  if (reader === undefined) return;
+  machine.foreignRows = foreignRowsOn(reader);
+  machine.foreignFiles = foreignFilesOn(machine.storageDir);
+  noteLeftovers(machine);
+  if (world.quiet) return;
+  const { random } = world;
+  if (machine.agent !== undefined && random.chance(0.6)) machine.agent.hint({ all: true });
+}
+
+/** Invariant 7, between two operations: nobody but the agent could have changed anything. */
+export function checkOwnGround(machine: Machine): void {
+  const { reader } = machine;
+  if (reader === undefined || machine.foreignRows === '' || machine.volume !== 'there') return;
+  if (foreignRowsOn(reader) !== machine.foreignRows)
+    throw new Violation('7 own ground only', `rows of other tables changed on ${machine.id}`);
+  if (foreignFilesOn(machine.storageDir) !== machine.foreignFiles)
+    throw new Violation('7 own ground only', `files outside documents/ and vector-cache/ changed on ${machine.id}`);
+}
+
+/** What AnythingLLM's own carelessness left in Chroma and document_vectors. */
+function noteLeftovers(machine: Machine): void {
+  const { reader, leftovers, appAdded } = machine;
+  if (reader === undefined) return;
+  const docIds = new Set(membershipRowsOn(reader).map(({ docId }) => docId));
+  const covered = new Set<string>();
+  for (const [docId, ids] of vectorIdsOn(reader)) {
+    if (docIds.has(docId)) for (const id of ids) covered.add(id);
+    // Those that an agent has just added for a row that is still to come are of ids that AnythingLLM never made.
+    else if (ids.every((id) => appAdded.has(id))) leftovers.add(docId);
+  }
+  for (const { rows } of machine.chroma.collections.values())
+    for (const id of rows.keys()) if (appAdded.has(id) && !covered.has(id)) leftovers.add(id);
+}
+
+function rowsNow(machine: Machine): Map<Key, string> {
+  const { reader } = machine;
+  if (reader === undefined) return new Map();
+  const version = reader.prepare('pragma data_version').get()?.['data_version'];
+  const seen = machine.rowsSeen?.version === version ? machine.rowsSeen : { version, rows: rowsOn(reader) };
+  machine.rowsSeen = seen;
+  return seen.rows;
+}
+
+function noteRows(world: World, machine: Machine, operation: Operation, before: Map<Key, string>): void {
+  const after = rowsNow(machine);
+  if (after === before) return;
+  for (const [key, text] of after)
+    if (before.get(key) !== text) note(world, machine, operation, key, before.has(key) ? hashOf(before.get(key)!) : '', hashOf(text));
+  for (const [key, text] of before) if (!after.has(key)) note(world, machine, operation, key, hashOf(text), '');
+}
+
+function note(world: World, machine: Machine, { name, reset }: Operation, key: Key, before: string, after: string): void {
+  const { edits, journal } = world;
+  const seen = machine.manifest === undefined ? 0 : numberOf(machine.manifest.meta('checkpoint'));
+  edits.push({
+    seq: edits.length,
+    replica: machine.id,
+    key,
+    before,
+    after,
+    at: journal.length,
+    seen,
+    operation: name,
+    reset,
+    exempt: false,
+  });
+  world.trace(`${machine.id}   edit ${key} ${before.slice(0, 8)} -> ${after.slice(0, 8)}`);
+}
+
+/** Text that is being written is no edit yet; what was there before it counts as replaced once the new text is whole. */
+function noteFiles(world: World, machine: Machine, operation: Operation, effect: Effect | undefined): void {
+  if (effect === undefined) return;
+  const { files, storageDir } = machine;
+  const path = effect.to as DocPath;
+  const file = join(storageDir, 'documents', path);
+  switch (effect.done) {
+    case 'document truncated':
+    case 'document half written':
+      stamp(world, file);
+      files.set(path, `${BROKEN} ${whole(files.get(path))}`);
+      break;
+    case 'document written':
+      stamp(world, file);
+      changed(world, machine, operation, path);
+      break;
+    case 'document moved':
+      for (const known of files.keys()) if (!existsSync(join(storageDir, 'documents', known))) changed(world, machine, operation, known);
+      changed(world, machine, operation, path);
+      break;
+    case 'document removed':
+      changed(world, machine, operation, path);
+      break;
+    case 'folder removed':
+      for (const known of files.keys()) if (known.startsWith(`${effect.to}/`)) changed(world, machine, operation, known);
+      break;
+    case 'cache truncated':
+    case 'cache half written':
+    case 'cache written':
+      stamp(world, join(storageDir, 'vector-cache', cacheName(path)));
+      break;
+    default:
+      break;
+  }
+}
+
+function whole(known: string | undefined): string {
+  return known === undefined ? '' : known.startsWith(BROKEN) ? known.slice(BROKEN.length + 1) : known;
+}
+
+function changed(world: World, machine: Machine, operation: Operation, path: DocPath): void {
+  const before = whole(machine.files.get(path));
+  const hash = documentHash(join(machine.storageDir, 'documents', path));
+  if (hash === undefined) machine.files.delete(path);
+  else machine.files.set(path, hash === BROKEN ? `${BROKEN} ${before}` : hash);
+  const after = hash === undefined ? '' : hash;
+  if (after !== BROKEN && after !== before) note(world, machine, operation, documentKey(path), before, after);
+}
+
+/** After a disk came back or went: what is there is what is there. */
+export function lookAgain(machine: Machine): void {
+  machine.files.clear();
+  for (const [path, hash] of documentsOn(machine.storageDir)) machine.files.set(path, hash === BROKEN ? `${BROKEN} ` : hash);
+  machine.rowsSeen = undefined;
+}
+
+/** An operation that was not drawn. */
+export function beginNamed(world: World, machine: Machine, operation: Operation): void {
+  checkOwnGround(machine);
+  machine.operation = operation;
+  world.trace(`${machine.id} people: ${operation.name}`);
+}
