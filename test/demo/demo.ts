@@ -45,10 +45,10 @@ export async function runDemo({ documents, keep, screen, signal }: DemoOptions):
   try {
     same = await tellStory({ directory, library, screen, signal });
   } finally {
-    if (!keep) rmSync(directory, { recursive: true, force: true });
+    screen.line();
+    if (keep) screen.line(keptFiles(directory));
+    else rmSync(directory, { recursive: true, force: true });
   }
-  screen.line();
-  if (keep) screen.line(keptFiles(directory));
   screen.line(`${same} of ${names.length} replicas identical`);
   return same === names.length;
 }
@@ -230,7 +230,7 @@ async function loseAndRebuild(
   const [one, lost] = running.all;
   const { embedder } = lost;
   const embedded = (): number => running.all.reduce((sum, replica) => sum + replica.embedder.calls.chunks, 0);
-  const expected = await one.vectors();
+  const expected = { documents: one.documents(), vectors: await one.vectors() };
   const before = embedded();
   await lost.lose();
   screen.say(`Killed its agent and its Chroma with SIGKILL. Deleted its storage, its database, its vectors and its agent's state.`);
@@ -239,8 +239,11 @@ async function loseAndRebuild(
   running.replaceSecond(again);
   await untilSame(
     running.all,
-    ([, vectors = 0], statuses) =>
-      `${bar(vectors, expected)} ${vectors} of ${expected} vectors, ${statuses[1]?.present.document ?? 0} documents`,
+    ([, vectors = 0]) => {
+      const documents = again.documents();
+      const done = bar(documents + vectors, expected.documents + expected.vectors);
+      return `${done} ${documents} of ${expected.documents} documents, ${vectors} of ${expected.vectors} vectors`;
+    },
     screen,
     signal,
   );
@@ -338,12 +341,10 @@ function listOf(words: readonly string[]): string {
 }
 
 function keptFiles(directory: string): string {
-  return [
-    `Kept, with nothing running: ${directory}`,
-    '  log.db                     the log',
-    "  replica-N/storage          documents, caches, anythingllm.db, the agent's state (docbus/)",
-    '  replica-N/chroma           the vectors; look with: chroma run --path DIR',
-    '  replica-N/agent.log        what the agent said',
-    '',
-  ].join('\n');
+  return `Kept, with nothing running: ${directory}
+   log.db               the log
+   replica-N/storage    documents, caches, database; the agent's state in docbus/
+   replica-N/chroma     the vectors
+   replica-N/agent.log  what the agent said
+`;
 }

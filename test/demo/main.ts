@@ -31,10 +31,15 @@ await runMain(async () => {
     }
     // What the tests' servers and we ourselves throw is written for people; anything else is a fault, and runMain shows its stack.
     if (!(error instanceof Error) || error.constructor !== Error) throw error;
-    process.stderr.write(`\nThe demo failed: ${reasonOf(error)}\n`);
+    process.stderr.write(`\nThe demo failed: ${whyOf(error)}\n`);
     return 1;
   }
 });
+
+/** A wait that was cut short because its process ended says nothing that the message does not. */
+function whyOf(error: Error): string {
+  return error.cause instanceof Error && error.cause.name === 'AbortError' ? error.message : reasonOf(error);
+}
 
 function readOptions(): { readonly documents: string | undefined; readonly keep: boolean } | undefined {
   try {

@@ -2,7 +2,7 @@
 // Losing it takes everything away but its name; opening it again in the same place begins with nothing.
 import { statusSchema, type Status } from '@docbus/agent/api.ts';
 import { systemClock } from '@docbus/runtime';
-import { mkdirSync, rmSync } from 'node:fs';
+import { globSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Embedder } from '../embedder/index.ts';
 import { startChroma } from '../servers/chroma.ts';
@@ -27,6 +27,8 @@ export type DemoReplica = AsyncDisposable & {
   readonly startedAt: number;
   /** What its agent says. Rejects with the end of the agent's output where that has ended. */
   status(): Promise<Status>;
+  /** Documents in its storage, counted there. */
+  documents(): number;
   /** Vectors in its Chroma, asked there. */
   vectors(): Promise<number>;
   /** SIGKILL to agent and Chroma, then everything they had is deleted. */
@@ -83,13 +85,14 @@ export async function openReplica({ name, directory, log, embedder, signal }: Re
       const answer = await fetch(`${url}/status`, { signal });
       return statusSchema.parse(await answer.json());
     },
+    documents: () => globSync('documents/*/*.json', { cwd: storageDir }).length,
     vectors: async () => {
       const counts = (await vectors.collections()).map((collection) => vectors.count(collection));
       return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
     },
     lose: async () => {
       agent.kill('SIGKILL');
-      await agent.ended;
+      await agent.stop();
       // A server that somebody else runs (DOCBUS_TEST_CHROMA_URL) is emptied instead.
       if (chroma.pid > 0) await chroma.kill('SIGKILL');
       await kept.disposeAsync();
