@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, renameSync, rmSync, existsSync, writeFileSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { contentHash, parseDocPath, parseSlug, type MembershipCopy, type WorkspaceContent } from '@docbus/core';
 import { systemClock } from '@docbus/runtime/clock.ts';
