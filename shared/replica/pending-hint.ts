@@ -60,10 +60,11 @@ export function createPendingHint(): PendingHint {
     async wait(signal) {
       if (dirty || signal.aborted) return;
       const { promise, resolve } = Promise.withResolvers<void>();
-      wake = resolve;
-      signal.addEventListener('abort', resolve, { once: true });
+      const done = (): void => resolve();
+      wake = done;
+      signal.addEventListener('abort', done, { once: true });
       await promise;
-      signal.removeEventListener('abort', resolve);
+      signal.removeEventListener('abort', done);
       wake = undefined;
     },
     take() {
