@@ -28,7 +28,7 @@ export type DocumentsOptions = {
   readonly storageDir: string;
   readonly clock: Clock;
   readonly documentBytesMax: number;
-  /** Sync each write to the disk before it counts (default true); see DECISIONS.md for its cost. */
+  /** Sync each write to the disk before it counts (default true): 0.4 ms more for each file on a virtual disk, two flushes on a bare one. */
   readonly durable?: boolean;
 };
 
