@@ -33,12 +33,18 @@ export function collectDeletions(context: Context): Deletions {
 function findAbsences(context: Context): Set<Key> {
   const { manifest, replica, state } = context;
   const absences = new Set<Key>();
-  for (const [key, { copies }] of state.memberships)
-    if (copies.length === 0 && examineContent(manifest, key, undefined).edit === 'delete') absences.add(key);
+  // A candidate whose absence is recorded by now is none any more; it would be shown as unpublished until the database changes again.
+  for (const [key, { copies }] of state.memberships) {
+    if (copies.length > 0) continue;
+    if (examineContent(manifest, key, undefined).edit === 'delete') absences.add(key);
+    else state.memberships.delete(key);
+  }
   for (const { key } of orphans(context)) absences.add(key);
   for (const slug of state.workspaces) {
     const key = workspaceKey(slug);
-    if (replica.records.workspace(slug) === undefined && examineContent(manifest, key, undefined).edit === 'delete') absences.add(key);
+    if (replica.records.workspace(slug) !== undefined) continue;
+    if (examineContent(manifest, key, undefined).edit === 'delete') absences.add(key);
+    else state.workspaces.delete(slug);
   }
   const gone = [...state.documents].filter((path) => {
     const look = examineDocument(context, path);
@@ -52,8 +58,10 @@ function findAbsences(context: Context): Set<Key> {
   const embedded = new Map(gone.length === 0 ? [] : replica.records.membershipsOf(gone).map(({ path, slug }) => [path, slug]));
   for (const path of gone) {
     const slug = embedded.get(path);
-    if (slug === undefined) absences.add(documentKey(path));
-    else
+    if (slug === undefined) {
+      state.problems.delete(path);
+      absences.add(documentKey(path));
+    } else
       state.problems.set(
         path,
         `the file is gone but the document is still embedded in the workspace ${slug}; remove it there, or restore the file`,
