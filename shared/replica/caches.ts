@@ -1,12 +1,21 @@
 // vector-cache/ of one AnythingLLM: the embedding of each document, keyed by its docpath alone (not by content, model or chunking).
 // AnythingLLM deletes and re-creates the directory whenever chunk settings are saved, so it may vanish between any two calls.
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { v5 as uuidv5 } from 'uuid';
-import { DocbusError, encodeEmbedding, isDocbusError, reasonOf, sha256, type DocPath, type Embedding } from '@docbus/core';
+import { encodeEmbedding, isDocbusError, reasonOf, sha256, type DocPath, type Embedding } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
 import { cacheBytesMax, parseCache, writeCache } from './cache-file.ts';
-import { ensureFolder, readSettled, removeFile, removeLeftovers, replaceFile, signatureAt, syncFolder } from './files.ts';
+import {
+  ensureFolder,
+  folderExists,
+  readSettled,
+  removeFile,
+  removeLeftovers,
+  replaceFile,
+  requireStorage,
+  signatureAt,
+  syncFolder,
+} from './files.ts';
 import type { Caches, Reading } from './port.ts';
 
 export type CachesOptions = {
@@ -20,31 +29,21 @@ export function openCaches(options: CachesOptions): Caches {
   const { storageDir, clock, durable = true } = options;
   const root = join(storageDir, 'vector-cache');
   const fileOf = (path: DocPath): string => join(root, cacheName(path));
-  /** The root itself may be a symbolic link: where the storage lies is the operator's business. */
-  const rootExists = (): boolean => statSync(root, { throwIfNoEntry: false }) !== undefined;
 
-  function requireStorage(): void {
-    if (statSync(storageDir, { throwIfNoEntry: false }) === undefined)
-      throw new DocbusError(
-        'storage_missing',
-        `The storage directory ${storageDir} does not exist. Mount AnythingLLM's storage there, or correct DOCBUS_STORAGE.`,
-      );
-  }
-
-  removeLeftovers(root);
+  removeLeftovers(root, { below: false });
 
   return {
     name: cacheName,
 
     signature: (path) => {
       const signature = signatureAt(fileOf(path));
-      if (signature === undefined) requireStorage();
+      if (signature === undefined) requireStorage(storageDir);
       return signature;
     },
 
     read: (path): Reading<Embedding> => {
       const reading = readSettled(fileOf(path), cacheBytesMax, clock);
-      if (reading.type === 'absent') requireStorage();
+      if (reading.type === 'absent') requireStorage(storageDir);
       if (reading.type !== 'read') return reading;
       const parsed = parseCache(reading.bytes);
       if ('reason' in parsed) return { type: 'unsettled', reason: parsed.reason };
@@ -58,13 +57,13 @@ export function openCaches(options: CachesOptions): Caches {
     },
 
     write: (path, embedding, ids) => {
-      requireStorage();
-      if (!rootExists()) ensureFolder(root, durable);
+      requireStorage(storageDir);
+      if (!folderExists(root)) ensureFolder(root, durable);
       replaceFile(fileOf(path), { durable, clock }, (file) => writeCache(file, embedding, ids));
     },
 
     remove: (path) => {
-      if (!removeFile(fileOf(path))) return requireStorage();
+      if (!removeFile(fileOf(path))) return requireStorage(storageDir);
       if (durable) syncFolder(root);
     },
   };

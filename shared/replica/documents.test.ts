@@ -257,8 +257,13 @@ test('a folder that may not be read is an error, not an empty folder', { skip: p
   const { documents, root } = open(t);
   documents.write(at('f/a.json'), text({}));
   chmodSync(join(root, 'f'), 0o000);
-  t.after(() => chmodSync(join(root, 'f'), 0o755));
-  assert.throws(() => documents.list('f'), { code: 'disk_failed', message: /same user as AnythingLLM/ });
+  try {
+    assert.throws(() => documents.list('f'), { code: 'disk_failed', message: /same user as AnythingLLM/ });
+    assert.throws(() => documents.signature(at('f/a.json')), { code: 'disk_failed' });
+    assert.throws(() => documents.read(at('f/a.json')), { code: 'disk_failed' });
+  } finally {
+    chmodSync(join(root, 'f'), 0o755);
+  }
 });
 
 test('while a writer truncates and rewrites in place, a reader sees whole documents or nothing settled', async (t) => {

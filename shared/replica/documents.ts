@@ -1,19 +1,21 @@
 // documents/ of one AnythingLLM: `<folder>/<file>.json`, exactly one folder level. Documents are bytes here; all that is asked
 // of them is that they are one JSON object, because AnythingLLM writes in place and a half-written file must not travel.
-import { type Dirent, readdirSync, rmdirSync, statSync, writeSync } from 'node:fs';
+import { type Dirent, readdirSync, rmdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { DocbusError, isDocbusError, parseDocPath, reasonOf, sha256, type DocPath } from '@docbus/core';
+import { isDocbusError, parseDocPath, reasonOf, sha256, type DocPath } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
 import {
   codeOf,
   diskError,
   ensureFolder,
+  folderExists,
   isAbsence,
   readSettled,
   refused,
   removeFile,
   removeLeftovers,
   replaceFile,
+  requireStorage,
   signatureAt,
   statAt,
   syncFolder,
@@ -39,26 +41,12 @@ export function openDocuments(options: DocumentsOptions): Documents {
   const fileOf = (path: DocPath): string => join(root, path);
   const folderOf = (path: DocPath): string => join(root, path.slice(0, path.indexOf('/')));
 
-  /** An absent file counts as absent only while the storage is there. */
-  function requireStorage(): void {
-    if (statSync(storageDir, { throwIfNoEntry: false }) === undefined)
-      throw new DocbusError(
-        'storage_missing',
-        `The storage directory ${storageDir} does not exist. Mount AnythingLLM's storage there, or correct DOCBUS_STORAGE.`,
-      );
-  }
-
-  /** The root itself may be a symbolic link: where the storage lies is the operator's business. */
-  function rootExists(): boolean {
-    return statSync(root, { throwIfNoEntry: false }) !== undefined;
-  }
-
   function entriesOf(folder: string): Dirent[] {
     try {
       return readdirSync(folder, { withFileTypes: true });
     } catch (error) {
       if (!isAbsence(error)) throw diskError(error, folder, 'list');
-      requireStorage();
+      requireStorage(storageDir);
       return [];
     }
   }
@@ -71,11 +59,11 @@ export function openDocuments(options: DocumentsOptions): Documents {
     return true;
   }
 
-  if (rootExists()) for (const entry of entriesOf(root)) if (entry.isDirectory()) removeLeftovers(join(root, entry.name));
+  removeLeftovers(root, { below: true });
 
   return {
     exists: () => {
-      requireStorage();
+      requireStorage(storageDir);
       return entriesOf(root).some((entry) => entry.isDirectory());
     },
 
@@ -114,17 +102,17 @@ export function openDocuments(options: DocumentsOptions): Documents {
 
     signature: (path) => {
       const signature = signatureAt(fileOf(path));
-      if (signature === undefined) requireStorage();
+      if (signature === undefined) requireStorage(storageDir);
       return signature;
     },
 
     read: (path) => {
       if (!checkFolder(folderOf(path))) {
-        requireStorage();
+        requireStorage(storageDir);
         return { type: 'absent' };
       }
       const reading = readSettled(fileOf(path), documentBytesMax, clock);
-      if (reading.type === 'absent') requireStorage();
+      if (reading.type === 'absent') requireStorage(storageDir);
       if (reading.type !== 'read') return reading;
       const { bytes, signature, racy } = reading;
       const reason = objectProblem(bytes);
@@ -133,15 +121,15 @@ export function openDocuments(options: DocumentsOptions): Documents {
     },
 
     write: (path, bytes) => {
-      requireStorage();
-      if (!rootExists()) ensureFolder(root, durable);
+      requireStorage(storageDir);
+      if (!folderExists(root)) ensureFolder(root, durable);
       ensureFolder(folderOf(path), durable);
       replaceFile(fileOf(path), { durable, clock }, (file) => writeAll(file, bytes));
     },
 
     remove: (path) => {
       const folder = folderOf(path);
-      if (!checkFolder(folder)) return requireStorage();
+      if (!checkFolder(folder)) return requireStorage(storageDir);
       const removed = removeFile(fileOf(path));
       if (!folder.endsWith(`/${PROTECTED_FOLDER}`) && removeFolderIfEmpty(folder)) {
         if (durable) syncFolder(root);

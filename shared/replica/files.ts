@@ -4,6 +4,7 @@ import {
   type BigIntStats,
   closeSync,
   constants,
+  type Dirent,
   fchmodSync,
   fchownSync,
   fdatasyncSync,
@@ -16,6 +17,7 @@ import {
   readdirSync,
   readSync,
   renameSync,
+  statSync,
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -176,16 +178,38 @@ export function removeFile(path: string): boolean {
   }
 }
 
-/** Removes the temporary files that a kill left in a folder. */
-export function removeLeftovers(folder: string): void {
-  let names: string[];
+/** Removes the temporary files that a kill left in a folder and, where asked, in the folders in it. A folder that cannot be listed is left to whoever needs it. */
+export function removeLeftovers(folder: string, { below }: { readonly below: boolean }): void {
+  let entries: Dirent[];
   try {
-    names = readdirSync(folder);
-  } catch (error) {
-    if (isAbsence(error)) return;
-    throw diskError(error, folder, 'list');
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch {
+    // Housekeeping only; listing and writing report what is wrong.
+    return;
   }
-  for (const name of names) if (isTemporaryName(name)) removeQuietly(join(folder, name));
+  for (const entry of entries) {
+    if (entry.isFile() && isTemporaryName(entry.name)) removeQuietly(join(folder, entry.name));
+    else if (below && entry.isDirectory()) removeLeftovers(join(folder, entry.name), { below: false });
+  }
+}
+
+/** What is absent counts as absent only while the storage is there. Throws `storage_missing`, `disk_failed`. */
+export function requireStorage(storageDir: string): void {
+  if (folderExists(storageDir)) return;
+  throw new DocbusError(
+    'storage_missing',
+    `The storage directory ${storageDir} does not exist. Mount AnythingLLM's storage there, or correct DOCBUS_STORAGE_DIR.`,
+  );
+}
+
+/** Through symbolic links: where the storage and its two directories lie is the operator's business. */
+export function folderExists(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    if (isAbsence(error)) return false;
+    throw diskError(error, path, 'look at');
+  }
 }
 
 export function isAbsence(error: unknown): boolean {
