@@ -233,8 +233,8 @@ function checkEdits(world: World): void {
 /** True where somebody put the key after, or without knowing of, this deletion. */
 function isOvertaken(world: World, { key, seen, replica, at }: UserEdit): boolean {
   return world.journal.some(
-    ({ change, number, replica: by }, index) =>
-      change?.key === key && change.state === 'present' && (index >= at || number > seen) && (by !== replica || index >= at),
+    ({ change, replica: by }, index) =>
+      change?.key === key && change.state === 'present' && (index >= at || (index >= seen && by !== replica)),
   );
 }
 

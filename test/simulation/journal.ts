@@ -43,7 +43,7 @@ export type UserEdit = {
   readonly after: string;
   /** length of the journal at that moment */
   readonly at: number;
-  /** number of the last record that this replica had applied */
+  /** length of the journal up to the last record that this replica had applied */
   readonly seen: number;
   readonly operation: string;
   /** a reset of vectors: its absences are no deletions until somebody approves them */

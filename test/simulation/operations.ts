@@ -210,6 +210,9 @@ const draws: Record<string, readonly [weight: number, draw: Draw]> = {
   ],
 };
 
+/** Not on a machine whose agent is told of another embedder: what it published would be wrong for good. */
+export const embeds = new Set(['addRawText', 'uploadIntoFolder', 'uploadLink', 'embed', 'embedTwice', 'resyncWatched', 'storeMemory']);
+
 /** Undefined where the operation that was drawn has nothing to work on. */
 export function drawOperation(app: StandIn, sight: Sight, random: Random): Operation | undefined {
   const choices = Object.entries(draws).map(([name, [weight]]) => [weight, name] as const);

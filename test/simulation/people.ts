@@ -5,7 +5,7 @@ import { documentKey, type DocPath, type Key, type Slug } from '@docbus/core';
 import type { Effect } from '../stand-in/index.ts';
 import { cacheName } from '../stand-in/names.ts';
 import { numberOf } from './gate.ts';
-import { drawOperation, sightOf, type Operation } from './operations.ts';
+import { drawOperation, embeds, sightOf, type Operation } from './operations.ts';
 import {
   BROKEN,
   documentHash,
@@ -27,7 +27,7 @@ export async function beginOperation(world: World, machine: Machine): Promise<vo
     .all()
     .map(({ slug }) => String(slug) as Slug);
   const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random);
-  if (operation === undefined) return;
+  if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
   machine.operation = operation;
   world.trace(`${machine.id} people: ${operation.name}`);
@@ -65,12 +65,18 @@ function endOperation(world: World, machine: Machine): void {
   machine.operation = undefined;
   const { reader } = machine;
   if (reader === undefined) return;
-  machine.foreignRows = foreignRowsOn(reader);
-  machine.foreignFiles = foreignFilesOn(machine.storageDir);
+  noteForeign(machine);
   noteLeftovers(machine);
   if (world.quiet) return;
   const { random } = world;
   if (machine.agent !== undefined && random.chance(0.6)) machine.agent.hint({ all: true });
+}
+
+/** What is not the agent's business, as it is now. */
+export function noteForeign(machine: Machine): void {
+  if (machine.reader === undefined) return;
+  machine.foreignRows = foreignRowsOn(machine.reader);
+  machine.foreignFiles = foreignFilesOn(machine.storageDir);
 }
 
 /** Invariant 7, between two operations: nobody but the agent could have changed anything. */
@@ -102,7 +108,8 @@ function rowsNow(machine: Machine): Map<Key, string> {
   const { reader } = machine;
   if (reader === undefined) return new Map();
   const version = reader.prepare('pragma data_version').get()?.['data_version'];
-  const seen = machine.rowsSeen?.version === version ? machine.rowsSeen : { version, rows: rowsOn(reader) };
+  const known = machine.rowsSeen;
+  const seen = known !== undefined && known.version === version ? known : { version, rows: rowsOn(reader) };
   machine.rowsSeen = seen;
   return seen.rows;
 }
@@ -117,7 +124,8 @@ function noteRows(world: World, machine: Machine, operation: Operation, before: 
 
 function note(world: World, machine: Machine, { name, reset }: Operation, key: Key, before: string, after: string): void {
   const { edits, journal } = world;
-  const seen = machine.manifest === undefined ? 0 : numberOf(machine.manifest.meta('checkpoint'));
+  const checkpoint = machine.manifest?.meta('checkpoint');
+  const seen = checkpoint?.includes(world.store.identity) === true ? world.epochStart + numberOf(checkpoint) : 0;
   edits.push({
     seq: edits.length,
     replica: machine.id,

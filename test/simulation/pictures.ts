@@ -89,13 +89,16 @@ export function hashOf(text: string): string {
   return contentHash(JSON.parse(text));
 }
 
+/** Their rows go with the row of their document, by foreign key. */
+const following = ['document_sync_queues', 'document_sync_executions'];
+
 /** Tables that no agent has any business in, as one text. */
 export function foreignRowsOn(database: DatabaseSync): string {
   const tables = database
     .prepare(`select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name`)
     .all()
     .map(({ name }) => String(name))
-    .filter((name) => !['workspaces', 'workspace_documents', 'document_vectors'].includes(name));
+    .filter((name) => !['workspaces', 'workspace_documents', 'document_vectors', ...following].includes(name));
   const own = 'select slug, pfpFilename, vectorTag, router_id from workspaces where pfpFilename is not null order by slug';
   return JSON.stringify([tables.map((table) => [table, database.prepare(`select * from "${table}"`).all()]), database.prepare(own).all()]);
 }

@@ -16,6 +16,7 @@ export async function quieten(world: World): Promise<void> {
   endFaults(world);
   for (const machine of world.machines) while (machine.operation !== undefined) await goOn(world, machine);
   await allowTime(world);
+  for (const machine of world.machines) if ((machine.manifest?.quarantined().length ?? 0) > 0) await finish(world, machine, 'retry');
   for (const machine of world.machines) await putRight(world, machine);
   await allowTime(world);
   // What people put right on one machine may have left a row without a file on another.

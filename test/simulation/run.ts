@@ -44,7 +44,7 @@ export type RunResult = {
 const START = Date.UTC(2026, 2, 1);
 
 export async function runSeed(options: RunOptions): Promise<RunResult> {
-  const { seed, directory, template } = options;
+  const { seed, directory } = options;
   const trace: string[] = [];
   const world = createWorld(options, trace);
   mkdirSync(directory, { recursive: true });
@@ -53,7 +53,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     await live(world, options);
     await quieten(world);
     checkAll(world);
-    await checkReplay(world, template);
+    await checkReplay(world);
     await checkJoin(world);
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
@@ -61,7 +61,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     trace.push(`VIOLATION ${error.check}: ${error.message}`);
   } finally {
     world.quiet = true;
-    for (const machine of world.machines) {
+    for (const machine of [...world.machines, ...world.extra]) {
       machine.lock?.close();
       for (const opened of machine.opened.splice(0)) opened[Symbol.dispose]();
       stopApp(machine);
@@ -89,6 +89,7 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     store: undefined as never,
     embedder: newEmbedder(random.pick([8, 24, 48])),
     machines: [],
+    extra: [],
     journal: [],
     edits: [],
     kept: new Set(),
@@ -105,6 +106,7 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     trace: (line) => trace.push(`${world.now - START} ${line}`),
     now: START,
     epoch: 0,
+    epochStart: 0,
     logDown: false,
     quiet: false,
   };
@@ -116,6 +118,8 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     [1, 5],
   ] as const);
   for (let index = 0; index < count; index++) world.machines.push(createMachine(world, `r${index + 1}`));
+  // One agent is told of another embedder than its application has, until somebody notices.
+  if (faults.has('embedder') && random.chance(0.1)) random.pick(world.machines).model = 'other';
   return world;
 }
 
@@ -158,7 +162,7 @@ async function stepAgent(world: World, machine: Machine, faults: RunOptions['fau
   }
   if (session.parked.length > 0) {
     const parked = random.pick(session.parked);
-    const outcome = drawOutcome(world, machine, parked.name, faults);
+    const outcome = drawOutcome(world, parked.name, faults);
     world.trace(`${machine.id} ${parked.name} ${outcome}`);
     parked.release(outcome);
     await drain();

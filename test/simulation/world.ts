@@ -14,6 +14,7 @@ import type { Clock, Logger } from '@docbus/runtime';
 import { createEmbedder, type Embedder } from '../embedder/index.ts';
 import { createStorage, openStandIn, type StandIn } from '../stand-in/index.ts';
 import { createAppVectors } from './app-vectors.ts';
+import type { Backup } from './faults.ts';
 import type { Session, SessionChances } from './gate.ts';
 import type { Appended, UserEdit } from './journal.ts';
 import type { Operation } from './operations.ts';
@@ -63,6 +64,9 @@ export type Machine = {
   /** where the volume is while it is gone */
   volume: 'there' | 'gone' | 'empty' | 'new' | 'no documents' | 'new database';
   lock: DatabaseSync | undefined;
+  backup: Backup | undefined;
+  /** how many edits there were when it last forgot what it knew */
+  forgot: number;
   /** the embedder that its agent is told of */
   model: string;
   /** keys whose deletion the operator approved */
@@ -80,6 +84,8 @@ export type World = {
   readonly store: MemoryStore;
   readonly embedder: Embedder;
   readonly machines: Machine[];
+  /** machines of other worlds, to be cleared up with this one */
+  readonly extra: Machine[];
   readonly journal: Appended[];
   readonly edits: UserEdit[];
   /** what was ever kept under conflicts/: `<key> <hash>` */
@@ -92,6 +98,8 @@ export type World = {
   readonly trace: (line: string) => void;
   now: number;
   epoch: number;
+  /** length of the journal when this log began */
+  epochStart: number;
   logDown: boolean;
   quiet: boolean;
 };
@@ -154,6 +162,8 @@ export function createMachine(world: World, id: string): Machine {
     running: undefined,
     volume: 'there',
     lock: undefined,
+    backup: undefined,
+    forgot: 0,
     model: world.embedder.model,
     approved: new Set(),
     foreignRows: '',
