@@ -1,11 +1,12 @@
 // Changes to records and back. A change is a CloudEvents 1.0 event in structured JSON under its own key, so that compaction keeps the
 // newest of each key and any tool can read it. What comes in is distrusted: whatever passes here is a change whose key stays in its place.
-// Sealing belongs between this file and the driver: a function over what recordsOf returns, and its inverse before decodeRecord.
+// Sealing is between this file and the driver (seal.ts).
 import { canonicalJson, DocbusError, kindOf, parseKey, reasonOf, sha256, type Change, type Key } from '@docbus/core';
 import { isPartKey, PART_BYTES, parsePartKey, partRecords } from './parts.ts';
 import { CHANGE_BYTES_MAX, changeSchemas, isChangeType, type ChangeEvent } from './schema.ts';
 import { formatTime, parseTime } from './time.ts';
-import type { LogRecord } from './port.ts';
+import { isSealedKey, secretUnknown } from './sealed-record.ts';
+import type { LogRecord, ReadRecord } from './port.ts';
 
 export type DecodedPayload =
   | { readonly type: 'none' }
@@ -51,12 +52,15 @@ export function recordsOf(change: Change, packed: Uint8Array | undefined): LogRe
 }
 
 /**
- * Throws `record_malformed`, `record_unknown_type` (a newer docbus wrote it) or `path_refused` (its key would leave its directory).
+ * Throws `record_malformed`, `record_unknown_type` (a newer docbus wrote it), `path_refused` (its key would leave its directory) or
+ * `record_forged` (it is sealed and nobody opened it, or what opened it refused it).
  * Bytes of the result share the record's memory.
  */
-export function decodeRecord(record: LogRecord): Decoded {
-  const { key, value } = record;
+export function decodeRecord(record: LogRecord & Pick<ReadRecord, 'refused'>): Decoded {
+  const { key, value, refused } = record;
+  if (refused !== undefined) throw refused;
   if (value === null) return { type: 'dropped' };
+  if (isSealedKey(key)) throw secretUnknown(record);
   if (isPartKey(key)) {
     const name = parsePartKey(key);
     if (value.length === 0 || value.length > PART_BYTES)

@@ -5,3 +5,6 @@ export { dropParts, partsOf } from './parts.ts';
 export * from './payload.ts';
 export type * from './port.ts';
 export { changeSchemas, type ChangeType } from './schema.ts';
+export { createSealedLog, type SealOptions } from './seal.ts';
+export { authorOf } from './sealed-record.ts';
+export { secretId, secretsExample, secretsProblem, splitSecrets } from './secrets.ts';

@@ -1,5 +1,6 @@
 // A log by its URL: the scheme chooses the driver, and only that driver and its libraries are loaded.
 import { DocbusError } from '@docbus/core';
+import { createSealedLog } from './seal.ts';
 import type { Log, LogOptions } from './port.ts';
 
 const examples = {
@@ -30,11 +31,17 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
     }
     case 'kafka:': {
       const { openKafkaLog } = await import('./kafka.ts');
-      return openKafkaLog({ ...options, url });
+      return openKafkaLog({ ...options, url }, signal);
     }
     default:
       return openBrokerLog('./rabbitmq.ts', 'openRabbitLog');
   }
+}
+
+/** The log of a URL, sealed where there are secrets. */
+export async function openLogWith(secrets: readonly string[], url: string, options: LogOptions, signal: AbortSignal): Promise<Log> {
+  const log = await openLog(url, options, signal);
+  return secrets.length === 0 ? log : createSealedLog(log, { ...options, secrets });
 }
 
 /** The scheme of a URL that openLog takes. Throws `config_invalid` with an example. Brokers' drivers look at the rest themselves. */

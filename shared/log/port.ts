@@ -1,5 +1,6 @@
 // The log's port: bytes in, bytes out. Only a driver can read a position. Drivers do not retry; the agent does, once for all.
 // shared/log/conformance.ts says the same in tests; every driver passes it.
+import type { DocbusError } from '@docbus/core';
 import type { Clock } from '@docbus/runtime';
 
 /** A place in one log, with that log's identity in it; opaque outside its driver, safe to store as text. */
@@ -13,8 +14,11 @@ export type LogRecord = {
   readonly headers: Readonly<Record<string, string>>;
 };
 
-/** `time`: milliseconds since the epoch when the log took it, as near as the product tells. */
-export type ReadRecord = LogRecord & { readonly position: Position; readonly time: number };
+/**
+ * `time`: milliseconds since the epoch when the log took it, as near as the product tells.
+ * `refused`: it is not what its author appended, or cannot be opened (seal.ts); then it is as the driver read it, and decodeRecord throws this.
+ */
+export type ReadRecord = LogRecord & { readonly position: Position; readonly time: number; readonly refused?: DocbusError };
 
 export type ReadLimits = { readonly recordsMax: number; readonly bytesMax: number };
 
