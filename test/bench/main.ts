@@ -1,0 +1,68 @@
+// npm run bench -- NAME: measures one promise of docbus on this machine. The last line is JSON.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DocbusError } from '@docbus/core';
+import { randomUuid, runMain, stopSignal, systemClock } from '@docbus/runtime';
+import { machineFacts, type Bench } from './outcome.ts';
+
+/** Loaded when asked for. */
+const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  rebuild: async () => (await import('./rebuild.ts')).bench,
+  propagate: async () => (await import('./propagate.ts')).bench,
+  wire: async () => (await import('./wire.ts')).bench,
+  idle: async () => (await import('./idle.ts')).bench,
+};
+
+const usage = `usage: npm run bench -- NAME [--quick] [--log URL]
+
+NAME is one of ${Object.keys(benches).join(', ')}. Progress first, then one line of JSON: figures, goals and whether each is met.
+Goals are ratios within one run. They are meant for a machine that does nothing else.
+
+  --quick     a few seconds, to see that it works
+  --log URL   measure on this log instead of a SQLite file; {run} in it becomes another word for each log that is needed`;
+
+const signal = stopSignal();
+
+await runMain(async () => {
+  const { name, quick, log } = readArguments();
+  const load = benches[name];
+  if (load === undefined) throw new DocbusError('config_invalid', usage);
+  const bench = await load();
+  const started = systemClock.now();
+  const say = (line: string): void =>
+    void process.stdout.write(`${((systemClock.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
+  say(`${name}: ${bench.about}`);
+  const directory = mkdtempSync(join(tmpdir(), `docbus-bench-${name}-`));
+  const logUrl = (place: string): string =>
+    log === undefined ? `sqlite:${join(place, 'log.db')}` : log.replaceAll('{run}', randomUuid(systemClock).slice(0, 8));
+  // Child processes do not keep this one alive, and there are moments in which nothing else would.
+  const alive = setInterval(() => {}, 1000);
+  try {
+    const { figures, goals } = await bench.run({ quick, logUrl, directory, say, signal });
+    for (const { name: goal, goal: wanted, value, met } of goals) say(`${met ? 'met   ' : 'MISSED'} ${goal} = ${value} (goal ${wanted})`);
+    const met = goals.every((goal) => goal.met);
+    const seconds = Math.round((systemClock.now() - started) / 1000);
+    const log_ = log === undefined ? 'sqlite' : (log.split(':')[0] ?? '');
+    process.stdout.write(`${JSON.stringify({ bench: name, quick, log: log_, met, goals, figures, machine: machineFacts(), seconds })}\n`);
+  } catch (error) {
+    // What was under way when the signal came fails in its own words.
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    clearInterval(alive);
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+function readArguments(): { readonly name: string; readonly quick: boolean; readonly log: string | undefined } {
+  try {
+    const { values, positionals } = parseArgs({
+      options: { quick: { type: 'boolean', default: false }, log: { type: 'string' } },
+      allowPositionals: true,
+    });
+    return { name: positionals.length === 1 ? (positionals[0] ?? '') : '', quick: values.quick, log: values.log };
+  } catch (error) {
+    throw new DocbusError('config_invalid', `${(error as Error).message}\n\n${usage}`);
+  }
+}

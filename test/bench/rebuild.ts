@@ -1,0 +1,180 @@
+// rebuild: how much of Chroma's own speed is left when an agent rebuilds a replica from the log. A real agent process reads a log that
+// other replicas have written and applies it all (files, caches, rows, vectors); beside it, in turns, the same vectors are sent to
+// another new Chroma as prebuilt requests of the best size, by a client that does nothing else.
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openLog } from '@docbus/log';
+import { systemClock } from '@docbus/runtime';
+import { startReplica } from '../e2e/replica.ts';
+import { startChroma } from '../servers/chroma.ts';
+import { waitFor } from '../servers/process.ts';
+import { createContent, type BenchDocument } from './content.ts';
+import { documentRecords, embedder, slug, workspaceRecords } from './history.ts';
+import { atLeast, median, round, type Bench, type BenchOptions, type Goal } from './outcome.ts';
+import { openRawChroma, prepare, rowsOf, warmUp, type Prepared } from './raw-chroma.ts';
+
+type Shape = { readonly name: string; readonly dimensions: number; readonly documents: number; readonly chunks: number };
+
+const shapes = (quick: boolean): readonly Shape[] =>
+  [384, 1536].flatMap((dimensions) => {
+    const vectors = quick ? 1_500 : dimensions === 384 ? 9_000 : 6_000;
+    return [
+      { name: `small_${dimensions}`, dimensions, documents: vectors / 3, chunks: 3 },
+      { name: `large_${dimensions}`, dimensions, documents: vectors / 300, chunks: 300 },
+    ];
+  });
+
+const REQUEST_SIZES = [300, 1000, 2500];
+const GOAL = 0.9;
+const REBUILD_MS = 300_000;
+
+export const bench: Bench = {
+  about: 'vectors/s of an agent that rebuilds a replica ÷ vectors/s of prebuilt requests to the same kind of Chroma',
+  run: async (options) => {
+    const { quick, say } = options;
+    const rounds = quick ? 1 : 3;
+    const figures: Record<string, unknown> = { rounds };
+    const goals: Goal[] = [];
+    const sizes = new Map<number, number>();
+    for (const shape of shapes(quick)) {
+      const content = createContent(shape.dimensions);
+      const documents = Array.from({ length: shape.documents }, (_, i) => content.document(i, shape.chunks));
+      const perRequest = sizes.get(shape.dimensions) ?? (await bestRequestSize(options, documents));
+      sizes.set(shape.dimensions, perRequest);
+      const requests = prepare(rowsOf(documents), perRequest);
+      const log = await writeLog(options, shape.name, documents);
+      const rates: { raw: number; agent: number; withStart: number }[] = [];
+      for (let round = 0; round < rounds; round++) {
+        const turns = {
+          raw: () => sendRaw(options, requests),
+          agent: () => rebuildOnce(options, log, shape),
+        };
+        // Whoever comes second finds another machine than whoever came first: they change places.
+        const raw = round % 2 === 0 ? await turns.raw() : undefined;
+        const agent = await turns.agent();
+        rates.push({ raw: raw ?? (await turns.raw()), ...agent });
+        const last = rates.at(-1)!;
+        say(`${shape.name}: raw ${Math.round(last.raw)}/s, agent ${Math.round(last.agent)}/s: ${(last.agent / last.raw).toFixed(3)}`);
+      }
+      const ratio = median(rates.map(({ raw, agent }) => agent / raw));
+      goals.push(atLeast(shape.name, ratio, GOAL));
+      figures[shape.name] = {
+        vectors: shape.documents * shape.chunks,
+        documents: shape.documents,
+        vectorsPerRawRequest: perRequest,
+        rawVectorsPerSecond: rates.map(({ raw }) => round(raw)),
+        agentVectorsPerSecond: rates.map(({ agent }) => round(agent)),
+        ratios: rates.map(({ raw, agent }) => round(agent / raw)),
+        ratioWithProcessStart: round(median(rates.map(({ raw, withStart }) => withStart / raw))),
+      };
+    }
+    return { figures, goals };
+  },
+};
+
+async function bestRequestSize(options: BenchOptions, documents: readonly BenchDocument[]): Promise<number> {
+  if (options.quick) return 1000;
+  const rows = rowsOf(documents).slice(0, 5_000);
+  let best = { size: 0, rate: 0 };
+  for (const size of REQUEST_SIZES) {
+    const rate = await sendRaw(options, prepare(rows, size));
+    options.say(`prebuilt requests of ${size}: ${Math.round(rate)}/s`);
+    if (rate > best.rate) best = { size, rate };
+  }
+  return best.size;
+}
+
+/** vectors per second */
+async function sendRaw({ directory, signal }: BenchOptions, requests: readonly Prepared[]): Promise<number> {
+  const place = join(directory, 'raw');
+  mkdirSync(place, { recursive: true });
+  try {
+    await using server = await startChroma({ directory: join(place, 'chroma'), signal });
+    await warmUp(server.url, signal);
+    using raw = openRawChroma(server.url, signal);
+    const collection = await raw.collection(slug);
+    const started = performance.now();
+    for (const { body } of requests) await raw.send(collection, 'add', body);
+    const seconds = (performance.now() - started) / 1000;
+    const vectors = requests.reduce((sum, request) => sum + request.vectors, 0);
+    if ((await raw.count(collection)) !== vectors) throw new Error('Chroma does not hold what was sent.');
+    return vectors / seconds;
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** Documents in groups, as agents publish them: files, then embeddings, then memberships. */
+const GROUP = 60;
+
+async function writeLog(
+  { directory, logUrl, signal, say }: BenchOptions,
+  name: string,
+  documents: readonly BenchDocument[],
+): Promise<string> {
+  const place = join(directory, `log-${name}`);
+  mkdirSync(place, { recursive: true });
+  const url = logUrl(place);
+  await using log = await openLog(url, { replica: 'author', clock: systemClock }, signal);
+  await log.append(workspaceRecords(), signal);
+  for (let from = 0; from < documents.length; from += GROUP) {
+    const records = documents.slice(from, from + GROUP).map(documentRecords);
+    await log.append(
+      [...records.flatMap((of) => of.document), ...records.flatMap((of) => of.embedding), ...records.flatMap((of) => of.membership)],
+      signal,
+    );
+  }
+  say(`${name}: ${documents.length} documents are in the log`);
+  return url;
+}
+
+type Rebuilt = { readonly agent: number; readonly withStart: number };
+
+async function rebuildOnce({ directory, signal }: BenchOptions, log: string, shape: Shape): Promise<Rebuilt> {
+  const place = join(directory, 'rebuilt');
+  try {
+    await using replica = await startReplica({
+      name: 'rebuilt',
+      directory: place,
+      log,
+      controlled: false,
+      env: {
+        DOCBUS_LOG_LEVEL: 'info',
+        DOCBUS_SETTLE_MS: undefined,
+        DOCBUS_SWEEP_MS: undefined,
+        EMBEDDING_ENGINE: embedder.engine,
+        EMBEDDING_MODEL_PREF: embedder.model,
+      },
+    });
+    await warmUp(replica.chroma.url, signal);
+    const started = systemClock.now();
+    await replica.startAgent();
+    const lines = (): readonly { readonly time: string; readonly message: string }[] =>
+      replica.agent
+        .text()
+        .split('\n')
+        .filter((line) => line.startsWith('{') && line.endsWith('}'))
+        .map((line) => JSON.parse(line) as { time: string; message: string });
+    const timeOf = (message: string): number | undefined => {
+      const line = lines().find((found) => found.message.startsWith(message));
+      return line === undefined ? undefined : Date.parse(line.time);
+    };
+    await waitFor(
+      'the agent to read the log to its end',
+      () => timeOf('bootstrapped') !== undefined || replica.agent.hasEnded(),
+      { deadlineMs: REBUILD_MS, everyMs: 200 },
+      signal,
+    );
+    const [begun, ended] = [timeOf('the agent runs'), timeOf('bootstrapped')];
+    if (begun === undefined || ended === undefined) throw new Error(`The agent did not rebuild the replica:\n${replica.agent.tail()}`);
+    const vectors = shape.documents * shape.chunks;
+    using raw = openRawChroma(replica.chroma.url, signal);
+    const found = await raw.count(await raw.collection(slug));
+    const { present, quarantined } = await replica.status();
+    if (found !== vectors || present.membership !== shape.documents || quarantined > 0)
+      throw new Error(`The rebuilt replica holds ${found} of ${vectors} vectors.\n${replica.agent.tail()}`);
+    return { agent: (vectors * 1000) / (ended - begun), withStart: (vectors * 1000) / (ended - started) };
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
