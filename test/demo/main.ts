@@ -18,6 +18,15 @@ Starts three replicas on this machine, each with storage, Chroma and agent, and 
 const signal = stopSignal();
 const screen = createScreen(process.stdout);
 
+// Whoever closes the terminal, or reads only the beginning (| head), wants the demo to end as much as whoever presses Ctrl-C.
+let left = false;
+const leave = (): void => {
+  if (!left) process.kill(process.pid, 'SIGTERM');
+  left = true;
+};
+process.on('SIGHUP', leave);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', leave);
+
 await runMain(async () => {
   const options = readOptions();
   if (options === undefined) return screen.line(usage);

@@ -40,7 +40,7 @@ export async function findChroma(signal?: AbortSignal): Promise<ChromaLaunch> {
     refused.push(found);
   }
   throw new Error(
-    `No Chroma server can be run here, and these tests are worth nothing without one.\n${refused.map((reason) => `- ${reason}`).join('\n')}\n` +
+    `No Chroma server can be run on this machine, and nothing is tested or shown without one.\n${refused.map((reason) => `- ${reason}`).join('\n')}\n` +
       'Install Python 3.9 or newer with pip (Debian: apt install python3-pip), or Docker, or name empty servers in DOCBUS_TEST_CHROMA_URL.',
   );
 }
