@@ -67,11 +67,17 @@ export type AgentState = {
   readonly memberships: Map<Key, Candidate>;
   /** first sight of each absence, in milliseconds of the clock */
   readonly absentSince: Map<Key, number>;
+  /** when to look again at memberships whose rows or vectors are unfinished, in milliseconds of the clock */
+  readonly finishAt: Map<Key, number>;
+  /** by docId: vectors that were put into Chroma so lately that AnythingLLM may have been at work on the same document */
+  readonly freshFills: Map<string, FreshFill>;
   /** names that cannot be replicated, and why; replaced at each survey of their place */
   readonly problems: Map<string, string>;
   /** memberships in whose place no vectors could be found: published without an embedding */
   readonly withoutEmbedding: Set<Key>;
   recordsVersion: string | undefined;
+  /** Throws where this is not (any more) the storage that the manifest is about; see storage-guard.ts. */
+  checkStorage: () => void;
   /** AnythingLLM reset its vector store and its memberships are still absent */
   resetPending: boolean;
   /** the database is younger than the one we know */
@@ -82,6 +88,15 @@ export type AgentState = {
   atEnd: boolean;
   unloggedSince: number | undefined;
   readonly startedAt: number;
+};
+
+export type FreshFill = {
+  readonly key: Key;
+  readonly slug: Slug;
+  readonly path: DocPath;
+  readonly hash: string;
+  readonly chunks: number;
+  readonly since: number;
 };
 
 export type Candidate = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
@@ -99,9 +114,12 @@ export function createState(clock: Clock): AgentState {
     workspaces: new Set(),
     memberships: new Map(),
     absentSince: new Map(),
+    finishAt: new Map(),
+    freshFills: new Map(),
     problems: new Map(),
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
+    checkStorage: () => {},
     resetPending: false,
     databaseReplaced: false,
     caughtUp: false,
@@ -113,6 +131,12 @@ export function createState(clock: Clock): AgentState {
 
 export function isBootstrapping(manifest: Manifest): boolean {
   return manifest.meta('bootstrapped') === undefined;
+}
+
+/** An intent that equals its entry means: recorded, but something that depends on it is still to be done here. */
+export function requestMaterialise(manifest: Manifest, key: Key): void {
+  const entry = manifest.entry(key);
+  if (entry !== undefined) manifest.putIntent({ key, state: entry.state, hash: entry.hash, content: entry.content });
 }
 
 export function writeMarks(manifest: Manifest, marks: readonly Mark[]): void {

@@ -20,6 +20,7 @@ import type { MembershipWrite } from '@docbus/replica/port.ts';
 import { isBootstrapping, type Context } from './context.ts';
 import { knownOf } from './examine.ts';
 import { recordedEmbedding } from './recorded.ts';
+import { noteFresh } from './fresh-fills.ts';
 import { rowMetadataOf } from './stale.ts';
 import { createVectorQueue } from './vector-queue.ts';
 import { vectorIdsOf } from './vector-ids.ts';
@@ -129,18 +130,20 @@ export async function materialise(context: Context, keys: readonly Key[], view: 
       }
       const fill = manifest.fill(docId);
       if (fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
-      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks) {
+      const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
+      const known = new Set(ids);
+      // Ids of our own making are there before their vectors are: they say nothing about Chroma.
+      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks && !wantedIds.some((id) => known.has(id))) {
         fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
         continue;
       }
-      const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
-      const known = new Set(ids);
       records.addVectorIds(wantedIds.filter((id) => !known.has(id)).map((vectorId) => ({ docId, vectorId })));
       let embedding = loaded.get(path);
       if (embedding === undefined) {
         loaded.clear(); // tasks come sorted by path: one document's embedding is in memory at a time
         loaded.set(path, (embedding = wanted.load()));
       }
+      noteFresh(context, docId, { key, slug, path, hash: wanted.hash, chunks: wanted.chunks });
       await queue.add({ key, slug, ids: wantedIds, embedding });
       const fresh = new Set(wantedIds);
       stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
@@ -154,16 +157,19 @@ export async function materialise(context: Context, keys: readonly Key[], view: 
 
   const accepted = writes.filter(({ key }) => !refused.has(key));
   const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
-  const unwritten = new Set(changed.length === 0 ? [] : records.setMemberships(changed).map(({ slug, path }) => `${slug}/${path}`));
+  const refusals = new Map(
+    (changed.length === 0 ? [] : records.setMemberships(changed)).map(({ slug, path, reason }) => [`${slug}/${path}`, reason]),
+  );
   for (const { key, slug, path, copies } of accepted) {
-    if (unwritten.has(`${slug}/${path}`)) {
-      if (records.workspace(slug) !== undefined)
-        throw new DocbusError(
-          'aborted',
-          `AnythingLLM changed the rows of ${path} in the workspace ${slug} at the same moment; looking again.`,
-        );
-      applied.set(key, false);
-    } else applied.set(key, copies.length > 0 || view.entry(key)?.state !== 'present');
+    const reason = refusals.get(`${slug}/${path}`);
+    if (reason === 'changed')
+      throw new DocbusError(
+        'aborted',
+        `AnythingLLM changed the rows of ${path} in the workspace ${slug} at the same moment; looking again.`,
+      );
+    if (reason === 'docid_taken')
+      context.logger.warn({ key }, 'a row of another document has the docId of this membership; it waits until that row is gone');
+    applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
   }
   return { applied, fills, dropFills, refused };
 }

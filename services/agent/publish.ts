@@ -6,7 +6,8 @@ import type { LogRecord } from '@docbus/log/port.ts';
 import { idsHashOf, type Outgoing, type Recorded } from '@docbus/replica/manifest.ts';
 import { collectDeletions, deletionOrder } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
-import { writeMarks, type Context, type Mark } from './context.ts';
+import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
+import { checkFreshFills } from './fresh-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
 import { surveyFiles, surveyRecords } from './survey.ts';
 
@@ -21,7 +22,7 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
     return { more: true, wakeAt: undefined };
   }
   if (!state.caughtUp) return { more: false, wakeAt: undefined };
-  await finishIntents(context, signal);
+  const unfinishedAt = earliest(await checkFreshFills(context, signal), await finishIntents(context, signal));
   surveyFiles(context);
   surveyRecords(context);
   const { drafts, marks, full } = await collectPuts(context, signal);
@@ -35,7 +36,7 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
   const restored = await restoreLog(context, signal);
   // Files that were read too soon after they were written are due for another look.
   const racy = state.dirty.paths.size > 0 ? context.clock.now() + RACY_LOOK_MS : undefined;
-  return { more: restored, wakeAt: earliest(deletions.wakeAt, racy) };
+  return { more: restored, wakeAt: earliest(earliest(deletions.wakeAt, racy), unfinishedAt) };
 }
 
 const RACY_LOOK_MS = 150;
@@ -90,7 +91,11 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
   );
   manifest.transaction(() => {
     for (const { change, packed } of outgoing) {
+      const unfinished = isUnfinished(manifest, change.key);
+      // What was about to be put on disk before this edit is no excuse for what is found there after it.
+      manifest.dropIntents(change.key);
       manifest.record({ ...entryOf(change), applied: true, logged: true });
+      if (unfinished) requestMaterialise(manifest, change.key);
       storePayload(context, change, packed);
       learnDimensions(context, change, true);
       for (const waiting of waitingFor(context, change)) requestMaterialise(manifest, waiting);
@@ -172,28 +177,37 @@ function waitingFor({ manifest }: Context, { key, state }: Change): readonly Key
   return memberships.filter((membership) => membership.state === 'present' && !membership.applied).map((membership) => membership.key);
 }
 
-/** An intent that equals its entry means: recorded, but something that depends on it is still to be done here. */
-export function requestMaterialise(manifest: Context['manifest'], key: Key): void {
-  const entry = manifest.entry(key);
-  if (entry !== undefined) manifest.putIntent({ key, state: entry.state, hash: entry.hash, content: entry.content });
+function isUnfinished(manifest: Context['manifest'], key: Key): boolean {
+  return kindOf(key) === 'membership' && manifest.intentsOf(key).some(({ hash }) => hash === manifest.entry(key)?.hash);
 }
 
-/** Does what recorded entries still ask for here. Intents of changes that are not recorded belong to consume. */
-async function finishIntents(context: Context, signal: AbortSignal): Promise<void> {
-  const { manifest } = context;
-  const due = manifest.intents().filter(({ key, hash }) => kindOf(key) === 'membership' && manifest.entry(key)?.hash === hash);
-  if (due.length === 0) return;
-  try {
-    await materialiseRecorded(
-      context,
-      due.map(({ key }) => key),
-      signal,
-    );
-  } catch (error) {
-    // AnythingLLM wrote one of these rows meanwhile: that edit is published below, and the next step comes back to this.
-    if (signal.aborted || !isDocbusError(error, 'aborted')) throw error;
-    context.logger.debug({ reason: error.message }, 'materialise is put off');
+/**
+ * Does what recorded entries still ask for here. Intents of changes that are not recorded belong to consume. AnythingLLM may be at work
+ * on the same vectors right now (a watched re-sync goes from workspace to workspace), so it is left time to end. Returns when to look again.
+ */
+async function finishIntents(context: Context, signal: AbortSignal): Promise<number | undefined> {
+  const { manifest, clock, settings, state } = context;
+  const open = manifest.intents().filter(({ key, hash }) => kindOf(key) === 'membership' && manifest.entry(key)?.hash === hash);
+  const keys = new Set(open.map(({ key }) => key));
+  for (const key of state.finishAt.keys()) if (!keys.has(key)) state.finishAt.delete(key);
+  for (const key of keys) if (!state.finishAt.has(key)) state.finishAt.set(key, clock.now() + settings.settleMs);
+  const due = [...keys].filter((key) => (state.finishAt.get(key) ?? 0) <= clock.now());
+  if (due.length > 0) {
+    try {
+      await materialiseRecorded(context, due, signal);
+    } catch (error) {
+      // AnythingLLM wrote one of these rows meanwhile: that edit is published below, and a later step comes back to this.
+      if (signal.aborted || !isDocbusError(error, 'aborted')) throw error;
+      context.logger.debug({ reason: error.message }, 'materialise is put off');
+    }
+    for (const key of due) state.finishAt.set(key, clock.now() + settings.settleMs);
   }
+  return earliestOf(state.finishAt.values());
+}
+
+function earliestOf(times: Iterable<number>): number | undefined {
+  const least = Math.min(...times);
+  return Number.isFinite(least) ? least : undefined;
 }
 
 /** Puts entries back that the log lost or buried under a losing version; their author first, anybody after a while. */

@@ -1,0 +1,53 @@
+// Vectors that we have just put beside an AnythingLLM that may be at work on the same document at that moment: it reads the ids of a
+// document, talks to Chroma, and then removes rows, all without a lock. So what was filled is looked at once more when things are quiet:
+// vectors whose row went away meanwhile are taken out again (no ghosts), and a document that holds more or less than it should is filled anew.
+import type { DocPath, Key, Slug } from '@docbus/core';
+import { isBootstrapping, requestMaterialise, type Context, type FreshFill } from './context.ts';
+import { vectorIdsOf } from './vector-ids.ts';
+
+/** One pass over the tables serves this many documents. */
+const LOOK_MAX = 500;
+
+/** A replica that is being rebuilt is not yet used by people, and has too many to remember. */
+export function noteFresh({ manifest, state, clock }: Context, docId: string, fill: Omit<FreshFill, 'since'>): void {
+  if (!isBootstrapping(manifest)) state.freshFills.set(docId, { ...fill, since: clock.now() });
+}
+
+/** Looks at the fills that have had time to settle. Returns when the next one will have. */
+export async function checkFreshFills(context: Context, signal: AbortSignal): Promise<number | undefined> {
+  const { replica, manifest, state, clock, settings } = context;
+  const { records, vectors } = replica;
+  if (state.freshFills.size === 0) return undefined;
+  const due = [...state.freshFills].filter(([, { since }]) => clock.now() - since >= settings.settleMs).slice(0, LOOK_MAX);
+  if (due.length > 0) {
+    const rows = records.membershipsOf([...new Set(due.map(([, { path }]) => path))]);
+    const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(slug, path, docId))));
+    const ids = records.vectorIds(due.map(([docId]) => docId));
+    for (const [docId, fill] of due) {
+      const { key, slug, path, hash, chunks } = fill;
+      const ours = vectorIdsOf(docId, hash, chunks);
+      const known = new Set(ids.get(docId) ?? []);
+      const loose = ours.filter((id) => !known.has(id));
+      if (held.has(placeOf(slug, path, docId))) {
+        await vectors.remove(slug, loose, signal);
+        // Its own ids alone are AnythingLLM's own work; ours beside them, or none at all, are half of each.
+        const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
+        if (known.size === 0 || !pure) requestMaterialise(manifest, key);
+      } else {
+        await vectors.remove(slug, ours, signal);
+        records.removeVectorIds(ours.map((vectorId) => ({ docId, vectorId })));
+        manifest.dropFill(docId);
+        // Adding may have made the collection of a deleted workspace anew.
+        if (records.workspace(slug) === undefined && (await vectors.count(slug, signal)) === 0)
+          await vectors.removeCollection(slug, signal);
+      }
+      if (state.freshFills.get(docId) === fill) state.freshFills.delete(docId);
+    }
+  }
+  const next = Math.min(...[...state.freshFills.values()].map(({ since }) => since + settings.settleMs));
+  return Number.isFinite(next) ? next : undefined;
+}
+
+function placeOf(slug: Slug, path: DocPath, docId: string): string {
+  return `${slug}/${path}/${docId}`;
+}
