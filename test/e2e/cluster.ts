@@ -51,8 +51,9 @@ export type Cluster = AsyncDisposable & {
   readonly converged: (options?: ConvergedOptions) => Promise<void>;
   /** Where the log ends now. */
   readonly logEnd: () => Promise<Position | undefined>;
-  /** keys of the records after a position */
-  readonly recordsAfter: (position: Position | undefined) => Promise<readonly string[]>;
+  readonly recordsAfter: (position: Position | undefined) => Promise<readonly LogRecord[]>;
+  /** keys of the records after a position, without those of parts */
+  readonly keysAfter: (position: Position | undefined) => Promise<readonly string[]>;
   /** Appends as a stranger who has access to the log. */
   readonly append: (...records: LogRecord[]) => Promise<void>;
 };
@@ -80,15 +81,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   if (start) await startAgents();
   const owned = starting.move();
 
-  const recordsFrom = async (
-    position: Position | undefined,
-  ): Promise<{ readonly keys: readonly string[]; readonly end: Position | undefined }> => {
-    const keys: string[] = [];
+  const recordsFrom = async (position: Position | undefined) => {
+    const found: LogRecord[] = [];
     for (let end = position; ;) {
       const records = await (await getLog()).read(end, { recordsMax: 1000, bytesMax: 64 << 20 }, own.signal);
       const last = records.at(-1);
-      if (last === undefined) return { keys, end };
-      keys.push(...records.map(({ key }) => key));
+      if (last === undefined) return { found, end };
+      found.push(...records);
       end = last.position;
     }
   };
@@ -100,7 +99,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     startAgents,
     converged: (asked) => converged({ among: replicas, ...asked }),
     logEnd: async () => (await recordsFrom(undefined)).end,
-    recordsAfter: async (position) => (await recordsFrom(position)).keys,
+    recordsAfter: async (position) => (await recordsFrom(position)).found,
+    keysAfter: async (position) => (await recordsFrom(position)).found.map(({ key }) => key).filter((key) => !key.startsWith('part/')),
     append: async (...records) => await (await getLog()).append(records, own.signal),
     async [Symbol.asyncDispose]() {
       await owned.disposeAsync();

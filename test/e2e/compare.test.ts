@@ -57,7 +57,7 @@ const cases: Record<string, [Partial<Inspection>, RegExp]> = {
   'another vector': [{ collections: new Map([['island', [chunk('v1', 'text', [0.8, 0.6])]]]) }, /the vector of .* differs/],
   'another text': [{ collections: new Map([['island', [chunk('v1', 'other')]]]) }, /chunks of .* differs/],
   'other metadata': [{ collections: new Map([['island', [chunk('v1', 'text', [0.6, 0.8], { title: 'U' })]]]) }, /chunks of .* differs/],
-  'a ghost': [{ collections: new Map([['island', [chunk('v1'), chunk('v2')]]]) }, /two: 1 vectors .* ghosts/],
+  'a ghost': [{ collections: new Map([['island', [chunk('v1'), chunk('v2')]]]) }, /two: 1 vectors .* no document/],
   'a vector that is missing': [{ collections: new Map([['island', []]]) }, /two: 1 vectors .* missing/],
   'a collection without a workspace': [
     {
