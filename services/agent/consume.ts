@@ -21,6 +21,7 @@ import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
 import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
 import { recordFills } from './materialise.ts';
+import { requirePlaces } from './places.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
 
 /** Applies at most one batch. `more`: there was something, so there may be more. */
@@ -41,7 +42,9 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   if (unpublished === 'published') return { more: true, wakeAt: undefined };
 
   const merged = mergeBatch(context, batch);
+  if (merged.winners.length > 0) requirePlaces(context);
   const applied = await applyWinners(context, merged.winners, unpublished, signal);
+  if (merged.winners.length > 0) requirePlaces(context);
   manifest.transaction(() => {
     for (const conflict of merged.conflicts) conflict();
     for (const { change, packed } of merged.winners) {

@@ -21,6 +21,7 @@ export function guardStorage(agent: Agent, place: { readonly storageDir: string;
     if (verdict === 'fresh') writeMarker(storageDir, marker);
     if (manifest.meta('storage') === undefined) manifest.setMeta('storage', marker.storage);
   };
+  agent.context.state.checkStorage = check;
   const checked =
     <A extends unknown[], R>(step: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {

@@ -200,6 +200,11 @@ export class Manifest implements Disposable {
     for (const row of statement.iterate(`${kind}/`, `${kind}0`)) yield { key: String(row['key']) as Key, hash: String(row['hash']) };
   }
 
+  /** True where an entry of the kind is recorded as present. */
+  hasPresent(kind: Kind): boolean {
+    return this.#get(`select 1 from entries where key > ? and key < ? and state = 'present' limit 1`, `${kind}/`, `${kind}0`) !== undefined;
+  }
+
   /** Memberships that are recorded but not on disk here: they wait for their workspace, document or embedding. */
   unappliedMemberships(): readonly Recorded[] {
     return this.#all(`select * from entries where kind = 'membership' and state = 'present' and applied = 0 order by key`).map(toRecorded);
