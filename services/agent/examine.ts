@@ -43,6 +43,9 @@ export function examineCache(context: Context, path: DocPath): FileLook<Embeddin
   return examineFile(context, 'cache', embeddingKey(path), path, caches.signature(path), () => caches.read(path));
 }
 
+/** No file has it. */
+const NO_SIGNATURE = '' as Signature;
+
 function examineFile<T>(
   context: Context,
   place: Place,
@@ -71,9 +74,9 @@ function examineFile<T>(
       marks: [],
     };
   const picture: Picture = { state: 'present', hash: reading.hash };
-  // A racy reading is not remembered: the next survey reads the file again.
+  // Of a racy reading only that there is a file is remembered: the next survey reads it again, also after a restart.
   if (reading.racy) state.dirty.paths.add(path);
-  const marks = [{ place, path, mark: reading.racy ? undefined : { signature: reading.signature, hash: reading.hash } }];
+  const marks = [{ place, path, mark: { signature: reading.racy ? NO_SIGNATURE : reading.signature, hash: reading.hash } }];
   return { picture, edit: reconcile(picture, known), value: reading.value, signature: reading.signature, marks };
 }
 

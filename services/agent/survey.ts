@@ -23,6 +23,7 @@ export function surveyFiles(context: Context): void {
   if (dirty.allFiles) {
     state.problems.clear();
     for (const folder of new Set([...replica.documents.folders(), ...manifest.markedFolders()])) dirty.folders.add(folder);
+    for (const path of manifest.unmarkedDocuments()) state.documents.add(path);
   }
   for (const folder of dirty.folders) surveyFolder(context, folder);
   dirty.allFiles = false;

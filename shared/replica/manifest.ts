@@ -376,6 +376,14 @@ export class Manifest implements Disposable {
     }
   }
 
+  /** Documents that are recorded as present and have no mark: a survey that compares with marks would never miss them. */
+  unmarkedDocuments(): readonly DocPath[] {
+    return this.#all(
+      `select e.path from entries e left join files f on f.place = 'document' and f.path = e.path
+       where e.key > 'document/' and e.key < 'document0' and e.state = 'present' and f.path is null`,
+    ).map((row) => String(row['path']) as DocPath);
+  }
+
   // fills
 
   fill(docId: string): Fill | undefined {
