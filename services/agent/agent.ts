@@ -14,32 +14,32 @@ export type Agent = {
   hint(scope: Scope): void;
   publishOnce(signal: AbortSignal): Promise<StepResult>;
   consumeOnce(signal: AbortSignal): Promise<StepResult>;
-  /** Forgets the checkpoint: the log is read from its first record again. `recreated`: nothing of what we know is in it yet. */
-  startOver(reason: 'position_expired' | 'log_recreated' | 'asked'): void;
+  /**
+   * Forgets the checkpoint: the log is read from its first record again. After `log_recreated` and `secrets_changed` nothing of what
+   * we know counts as being in it until it is met there.
+   */
+  startOver(reason: StartOverReason): void;
   /** Lets held deletions be published (all, or some keys). Returns how many. */
   approveDeletions(keys?: ReadonlySet<Key>): number;
   /** Puts back on disk what held deletions took away. Returns how many. */
   revertDeletions(keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number>;
-  /** Tries quarantined changes again (all, or some ids). Returns how many could be applied. */
+  /** Tries quarantined changes again (all, or some ids), and has the log read again for records that could not be read. Returns how many were applied or are read again. */
   retryQuarantined(ids: ReadonlySet<string> | undefined, signal: AbortSignal): Promise<number>;
+  /** Forgets records that could not be read (all, or some ids); never changes. Returns how many. */
+  dropQuarantined(ids: ReadonlySet<string> | undefined): number;
 };
+
+export type StartOverReason = 'position_expired' | 'log_recreated' | 'secrets_changed' | 'secret_added' | 'asked';
 
 export function createAgent(options: AgentOptions): Agent {
   const context: Context = { ...options, state: createState(options.clock) };
-  const { manifest, state, logger } = context;
+  const { manifest } = context;
   return {
     context,
     hint: (scope) => markDirty(context, scope),
     publishOnce: (signal) => publishOnce(context, signal),
     consumeOnce: (signal) => consumeOnce(context, signal),
-    startOver(reason) {
-      manifest.transaction(() => {
-        manifest.setMeta('checkpoint', undefined);
-        if (reason === 'log_recreated') manifest.setNothingLogged();
-      });
-      state.caughtUp = state.atEnd = false;
-      logger.warn({ reason }, 'reading the log from its first record');
-    },
+    startOver: (reason) => startOver(context, reason),
     approveDeletions(keys) {
       const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
       manifest.transaction(() => chosen.forEach((held) => manifest.putHeld({ ...held, approved: true })));
@@ -47,7 +47,28 @@ export function createAgent(options: AgentOptions): Agent {
     },
     revertDeletions: (keys, signal) => revertDeletions(context, keys, signal),
     retryQuarantined: (ids, signal) => retryQuarantined(context, ids, signal),
+    dropQuarantined(ids) {
+      const chosen = unreadable(context, ids);
+      manifest.transaction(() => chosen.forEach((id) => manifest.dropQuarantine(id)));
+      return chosen.length;
+    },
   };
+}
+
+function startOver({ manifest, state, logger }: Context, reason: StartOverReason): void {
+  manifest.transaction(() => {
+    manifest.setMeta('checkpoint', undefined);
+    if (reason === 'log_recreated' || reason === 'secrets_changed') manifest.setAllLogged(false);
+    // What still cannot be read is met again. (Where records are gone from the log, what is kept of them is all there is.)
+    if (reason === 'secrets_changed' || reason === 'secret_added') manifest.dropUnreadable();
+  });
+  state.caughtUp = state.atEnd = false;
+  logger.warn({ reason }, 'reading the log from its first record');
+}
+
+/** Ids of records that could not be read, and so have no change. */
+function unreadable({ manifest }: Context, ids: ReadonlySet<string> | undefined): readonly string[] {
+  return manifest.quarantined().flatMap(({ id, change }) => (change === null && (ids === undefined || ids.has(id)) ? [id] : []));
 }
 
 /** Applies recorded entries again, as if they came from the log. */
@@ -90,7 +111,11 @@ async function retryQuarantined(context: Context, ids: ReadonlySet<string> | und
   if (chosen.some(({ code }) => code === 'embedder_mismatch') && manifest.counts().embedding.present === 0)
     manifest.setMeta('dimensions', undefined);
   const refused = await applyAndRecord(context, winners, signal);
-  return winners.length - refused;
+  // Alone they would lack their parts and their place in the order: they are met again where they stand.
+  const again = unreadable(context, ids);
+  manifest.transaction(() => again.forEach((id) => manifest.dropQuarantine(id)));
+  if (again.length > 0) startOver(context, 'asked');
+  return winners.length - refused + again.length;
 }
 
 async function applyAndRecord(context: Context, winners: readonly Winner[], signal: AbortSignal): Promise<number> {

@@ -40,7 +40,7 @@ export const deletesSchema = z.object({
   deletes: z.array(z.object({ key: z.string(), reason: z.string(), since: z.number(), approved: z.boolean() })),
 });
 
-/** GET /quarantine. POST /quarantine/retry takes `idsSchema`, needs the token and answers `doneSchema`. */
+/** GET /quarantine. POST /quarantine/retry and /quarantine/drop take `idsSchema`, need the token and answer `doneSchema`. */
 export const quarantineSchema = z.object({
   quarantine: z.array(z.object({ id: z.string(), key: z.string().nullable(), code: z.string(), message: z.string(), time: z.number() })),
 });

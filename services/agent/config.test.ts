@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDocbusError } from '@docbus/core';
 import { readAgentConfig, readAgentSettings } from './config.ts';
@@ -23,6 +26,7 @@ test('an address of the log and a storage are enough', () => {
   assert.deepEqual(read(), {
     replica: 'machine-1',
     log: 'sqlite:/log.db',
+    secrets: [],
     storageDir: '/storage',
     databaseFile: '/storage/anythingllm.db',
     stateDir: '/storage/docbus',
@@ -127,4 +131,37 @@ test('origins show what is derived as a default, and no secret', () => {
   assert.deepEqual(shown.STORAGE_DIR, ['environment', '/storage']);
   assert.deepEqual(shown.DOCBUS_TOKEN, ['environment', '***']);
   assert.doesNotMatch(JSON.stringify(origins), /hush/);
+});
+
+const secret = '0123456789abcdef0123456789abcdef';
+
+test('secrets come from a variable or a file, one or several, and are never shown', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'docbus-config-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'secret');
+  writeFileSync(file, `${secret}\nx${secret}\n`);
+  assert.deepEqual(read({ DOCBUS_SECRET: secret }).secrets, [secret]);
+  assert.deepEqual(read({ DOCBUS_SECRET: `${secret},x${secret}` }).secrets, [secret, `x${secret}`]);
+  assert.deepEqual(read({ DOCBUS_SECRET_FILE: file }).secrets, [secret, `x${secret}`]);
+  const { origins } = readAgentSettings({ ...least, DOCBUS_SECRET: secret }, 'machine-1');
+  assert.equal(origins.find(({ name }) => name === 'DOCBUS_SECRET')?.shown, '***');
+});
+
+test('a secret that is too short, a file that is not there and both at once are refused without telling the secret', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'docbus-config-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'secret');
+  writeFileSync(file, '\n');
+  const wrong = (settings: Record<string, string>): string => problemsOf({ ...least, ...settings }).join('\n');
+  assert.equal(
+    wrong({ DOCBUS_SECRET: 'hunter2' }),
+    'DOCBUS_SECRET holds a secret (1 of 1) of 7 characters; 32 to 1024 are needed, for example the output of: openssl rand -hex 32',
+  );
+  assert.equal(wrong({ DOCBUS_SECRET_FILE: file }), `DOCBUS_SECRET_FILE=${file} holds no secret, for example /run/secrets/docbus`);
+  assert.match(wrong({ DOCBUS_SECRET_FILE: `${file}-not` }), /^DOCBUS_SECRET_FILE=.* cannot be read \(ENOENT\)/);
+  writeFileSync(file, secret);
+  assert.equal(
+    wrong({ DOCBUS_SECRET: secret, DOCBUS_SECRET_FILE: file }),
+    'DOCBUS_SECRET and DOCBUS_SECRET_FILE are both set; keep one of them',
+  );
 });

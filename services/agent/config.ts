@@ -1,5 +1,7 @@
 // The agent's settings. Variables that AnythingLLM has too keep AnythingLLM's names and defaults, so that one env file serves both.
 import { defaultGuardLimits, type Fingerprint, type GuardLimits } from '@docbus/core';
+import { secretsExample, secretsProblem, splitSecrets } from '@docbus/log/secrets.ts';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, relative, resolve, sep } from 'node:path';
 import {
@@ -18,6 +20,8 @@ export type AgentConfig = {
   readonly replica: string;
   /** URL of the log, with its secrets */
   readonly log: string;
+  /** the first seals what is appended, all open what is read; none: the log is not sealed */
+  readonly secrets: readonly string[];
   readonly storageDir: string;
   readonly databaseFile: string;
   readonly stateDir: string;
@@ -50,11 +54,25 @@ export function readAgentSettings(
   const { values, origins } = readSettings(environment, declare(host), {
     prefix: 'DOCBUS_',
     isOther,
-    check: placesProblems,
+    check: (found) => [...placesProblems(found), ...secretProblems(found)],
   });
-  const { storageDir, stateDir, databaseFile, chromaEndpoint, chromaHeader, chromaKey, engine, model, vectorDb: _, ...rest } = values;
+  const {
+    storageDir,
+    stateDir,
+    databaseFile,
+    chromaEndpoint,
+    chromaHeader,
+    chromaKey,
+    engine,
+    model,
+    secret,
+    secretFile,
+    vectorDb: _,
+    ...rest
+  } = values;
   const config: AgentConfig = {
     ...rest,
+    secrets: secret ?? secretFile ?? [],
     storageDir,
     databaseFile: databaseFile ?? join(storageDir, 'anythingllm.db'),
     stateDir: stateDir ?? defaultStateDir(storageDir),
@@ -76,6 +94,23 @@ export function readAgentSettings(
 
 const directory = z.string().transform((text) => resolve(text));
 
+const secretList = z
+  .string()
+  .superRefine((text, context) => {
+    const problem = secretsProblem(text);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  })
+  .transform(splitSecrets);
+
+function readSecretFile(path: string, context: z.RefinementCtx): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `cannot be read (${(error as NodeJS.ErrnoException).code})` });
+    return z.NEVER;
+  }
+}
+
 function declare(host: string) {
   return {
     replica: setting({
@@ -91,6 +126,20 @@ function declare(host: string) {
       example: 'sqlite:/var/lib/docbus/log.db',
       // Which schemes there are is known to the log, which says so.
       schema: z.string().regex(/^[a-z][a-z0-9+.-]*:./i, 'must be an address with a scheme'),
+    }),
+    secret: optionalSetting({
+      names: ['DOCBUS_SECRET'],
+      about:
+        'the secret that seals the log, the same on all replicas; while it is being changed several, separated by commas, of which the first seals and all open',
+      example: secretsExample,
+      schema: secretList,
+      secret: true,
+    }),
+    secretFile: optionalSetting({
+      names: ['DOCBUS_SECRET_FILE'],
+      about: 'a file with the secret that seals the log, or several, one per line',
+      example: '/run/secrets/docbus',
+      schema: z.string().transform(readSecretFile).pipe(secretList),
     }),
     storageDir: setting({
       names: ['DOCBUS_STORAGE_DIR', 'STORAGE_DIR'],
@@ -238,6 +287,10 @@ function placesProblems({ storageDir, stateDir }: { storageDir?: string; stateDi
   for (const place of ['documents', 'vector-cache'])
     if (isWithin(stateDir, join(storageDir, place))) return problem(`is inside ${place}/, which is AnythingLLM's; it must be elsewhere`);
   return [];
+}
+
+function secretProblems({ secret, secretFile }: { secret?: unknown; secretFile?: unknown }): string[] {
+  return secret !== undefined && secretFile !== undefined ? ['DOCBUS_SECRET and DOCBUS_SECRET_FILE are both set; keep one of them'] : [];
 }
 
 /** True where `path` is `parent` or below it. */

@@ -21,6 +21,7 @@ import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
 import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
 import { recordFills } from './materialise.ts';
+import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
 
@@ -67,6 +68,7 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
     for (const key of batch.usedParts) manifest.dropParts(key);
     for (const { key, hash, index, bytes } of batch.parts) manifest.putPart(key, hash, index, bytes);
     writeMarks(manifest, applied.marks);
+    countTrial(context, batch);
     manifest.setMeta('checkpoint', last.position);
   });
   for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
@@ -78,7 +80,9 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   return { more: true, wakeAt: undefined };
 }
 
-function reachEnd({ manifest, state, logger }: Context): void {
+function reachEnd(context: Context): void {
+  const { manifest, state, logger } = context;
+  endTrial(context);
   if (isBootstrapping(manifest)) {
     manifest.setMeta('bootstrapped', 'yes');
     state.dirty.allFiles = state.dirty.records = true;

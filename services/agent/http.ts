@@ -79,6 +79,7 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
   change('/deletes/approve', (body) => agent.approveDeletions(keysOf(body)));
   change('/deletes/revert', (body, signal) => agent.revertDeletions(keysOf(body), signal));
   change('/quarantine/retry', (body, signal) => agent.retryQuarantined(toSet(body.ids), signal));
+  change('/quarantine/drop', (body) => agent.dropQuarantined(toSet(body.ids)));
   return app;
 }
 

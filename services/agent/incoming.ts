@@ -1,6 +1,6 @@
 // incoming turns a batch of records into changes with their payloads, and what cannot be read into quarantine (invariant 8).
 import { isDocbusError, type Change, type DocbusError, type Key } from '@docbus/core';
-import { decodeRecord } from '@docbus/log';
+import { authorOf, decodeRecord } from '@docbus/log';
 import type { ReadRecord } from '@docbus/log/port.ts';
 import type { Quarantined } from '@docbus/replica/manifest.ts';
 import type { Context } from './context.ts';
@@ -16,11 +16,14 @@ export type Batch = {
   /** keys whose parts were used or have become useless */
   readonly usedParts: ReadonlySet<Key>;
   readonly quarantine: readonly Quarantined[];
+  /** who appended each record that was refused as forged, by its own account; '' where it does not say */
+  readonly forgedBy: readonly string[];
 };
 
 export function readBatch({ manifest, clock }: Context, records: readonly ReadRecord[]): Batch {
   const incoming: Incoming[] = [];
   const quarantine: Quarantined[] = [];
+  const forgedBy: string[] = [];
   const fresh = new Map<string, Map<number, Part>>();
   const usedParts = new Set<Key>();
 
@@ -61,13 +64,11 @@ export function readBatch({ manifest, clock }: Context, records: readonly ReadRe
       }
     } catch (error) {
       if (!(isDocbusError(error) && error.remedy === 'quarantine')) throw error;
-      const raw = new TextEncoder().encode(
-        JSON.stringify({
-          key: record.key,
-          headers: record.headers,
-          value: record.value === null ? null : Buffer.from(record.value).toString('base64'),
-        }),
-      );
+      const isForged = error.code === 'record_forged';
+      if (isForged) forgedBy.push(authorOf(record) ?? '');
+      // With a wrong secret every record of the log comes here: of those, what nobody can read is not kept.
+      const value = record.value === null || isForged ? null : Buffer.from(record.value).toString('base64');
+      const raw = new TextEncoder().encode(JSON.stringify({ key: record.key, headers: record.headers, value }));
       quarantine.push({
         id: `record/${record.position}`,
         key: null,
@@ -79,7 +80,7 @@ export function readBatch({ manifest, clock }: Context, records: readonly ReadRe
       });
     }
   }
-  return { incoming, parts: [...fresh.values()].flatMap((pieces) => [...pieces.values()]), usedParts, quarantine };
+  return { incoming, parts: [...fresh.values()].flatMap((pieces) => [...pieces.values()]), usedParts, quarantine, forgedBy };
 }
 
 /** A change in quarantine, by key and version: the same change again is the same item. */

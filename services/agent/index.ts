@@ -1,6 +1,6 @@
 // @docbus/agent: the sidecar of one replica. runAgent puts the ports together and runs the loop until it is asked to stop.
 import { DocbusError } from '@docbus/core';
-import { openLog, type Log } from '@docbus/log';
+import { openLogWith, type Log } from '@docbus/log';
 import { openCaches } from '@docbus/replica/caches.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
 import { storageHints } from '@docbus/replica/hints.ts';
@@ -17,6 +17,7 @@ import { createAgentApp } from './http.ts';
 import { createLateLog } from './late-log.ts';
 import { createAgentMetrics } from './metrics.ts';
 import { createLoop } from './run.ts';
+import { noteSecrets } from './secrets.ts';
 import { createStatusReader } from './status.ts';
 import { guardStorage } from './storage-guard.ts';
 import { version } from './version.ts';
@@ -49,7 +50,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   const { storageDir, databaseFile: databasePath } = config;
   await using log: Log = createLateLog(
     hidePasswords(config.log),
-    () => openLog(config.log, { replica: config.replica, clock }, signal),
+    () => openLogWith(config.secrets, config.log, { replica: config.replica, clock }, signal),
     clock,
   );
   using records = openRecords({ databasePath, clock, busyMs: DATABASE_BUSY_MS });
@@ -62,6 +63,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   const agent = createAgent(
     decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }),
   );
+  noteSecrets(agent, config.secrets);
   const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica });
 
   const bell = createBell();
@@ -75,7 +77,15 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   const app = createAgentApp({ agent, loop, reader, registry, token: config.token, clock, logger });
   await using server = await serveHttp(app, { ...config.http, setting: 'DOCBUS_HTTP' }, signal);
   logger.info(
-    { version, log: log.name, storage: storageDir, state: config.stateDir, chroma: config.chroma.endpoint, port: server.port },
+    {
+      version,
+      log: log.name,
+      sealed: config.secrets.length > 0,
+      storage: storageDir,
+      state: config.stateDir,
+      chroma: config.chroma.endpoint,
+      port: server.port,
+    },
     'the agent runs',
   );
   await loop.run(signal);

@@ -71,7 +71,7 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
         unpublished: manifest.outboxCount() + state.documents.size + memberships + workspaces + manifest.unloggedCount(),
         unapplied: kinds.reduce((sum, kind) => sum + counts[kind].unapplied, 0),
         held: manifest.held().length,
-        quarantined: manifest.quarantined().length,
+        quarantined: manifest.quarantinedCount(),
         conflicts: manifest.conflicts().length,
       };
     },

@@ -113,12 +113,17 @@ test("the agent's own words reach the person when it refuses", async () => {
   await assert.rejects(run(['deletes', 'approve', '--all', '--agent', agent.url]), fails('agent_refused', /token is missing or wrong/));
 });
 
-test('quarantine is listed and retried', async () => {
+test('quarantine is listed, retried and, where nobody can read it, dropped', async () => {
   const waiting = { id: 'q1', key: null, code: 'record_forged', message: 'cannot be opened', time: 0 };
   await using agent = await serveAgent({ '/quarantine': { quarantine: [waiting] } }, 'hush-hush');
   assert.match((await run(['quarantine', '--agent', agent.url])).text, /^q1 +- +1970-01-01T00:00:00Z +record_forged +cannot be opened$/m);
   await run(['quarantine', 'retry', 'q1', '--agent', agent.url], { DOCBUS_TOKEN: 'hush-hush' });
-  assert.deepEqual(agent.posts, [{ path: '/quarantine/retry', body: { ids: ['q1'] } }]);
+  const { text } = await run(['quarantine', 'drop', '--all', '--agent', agent.url], { DOCBUS_TOKEN: 'hush-hush' });
+  assert.equal(text, 'Forgot 2 records.');
+  assert.deepEqual(agent.posts, [
+    { path: '/quarantine/retry', body: { ids: ['q1'] } },
+    { path: '/quarantine/drop', body: {} },
+  ]);
 });
 
 test('conflicts are listed with the file that keeps what lost', async () => {

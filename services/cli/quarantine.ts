@@ -7,14 +7,15 @@ import { formatTable } from './table.ts';
 
 export const command: Command = {
   usage: `usage: docbus quarantine [list] [--agent URL] [--json]
-       docbus quarantine retry (ID… | --all) [--agent URL]
+       docbus quarantine retry|drop (ID… | --all) [--agent URL]
 
 A change that cannot be applied waits in quarantine with its reason while everything else goes on.
-Remove the reason, then retry.
+Remove the reason, then retry. A record that could not even be read has no key here: retry reads the log again
+from its beginning, and drop forgets such records where nobody can ever read them. drop never forgets a change.
 
   --agent URL   the agent of the replica (default: this machine's, DOCBUS_HTTP)
   --all         everything in quarantine, instead of ids
-retry needs DOCBUS_TOKEN, the same as the agent's.`,
+retry and drop need DOCBUS_TOKEN, the same as the agent's.`,
 
   run: async (args, { environment, print, signal }) => {
     const { values, positionals } = readArguments('quarantine', args, {
@@ -22,7 +23,7 @@ retry needs DOCBUS_TOKEN, the same as the agent's.`,
       all: { type: 'boolean' },
       json: { type: 'boolean' },
     });
-    const { verb, rest: ids } = readVerb('quarantine', positionals, ['list', 'retry']);
+    const { verb, rest: ids } = readVerb('quarantine', positionals, ['list', 'retry', 'drop']);
     const agent = openAgent(agentUrl('quarantine', values.agent, environment), environment, signal);
     if (verb === 'list') {
       refuseMore('quarantine list', ids);
@@ -33,9 +34,10 @@ retry needs DOCBUS_TOKEN, the same as the agent's.`,
         quarantine.length === 0 ? 'Nothing is in quarantine.' : formatTable([['id', 'key', 'since', 'code', 'reason'], ...rows]),
       );
     }
-    if ((values.all === true) === ids.length > 0) throw wrongUsage('quarantine', 'docbus quarantine retry takes either ids or --all.');
-    const { done } = await agent.post('/quarantine/retry', ids.length > 0 ? { ids } : {}, doneSchema);
-    print(`Retrying ${done} ${done === 1 ? 'change' : 'changes'}; docbus quarantine list shows what comes back.`);
+    if ((values.all === true) === ids.length > 0) throw wrongUsage('quarantine', `docbus quarantine ${verb} takes either ids or --all.`);
+    const { done } = await agent.post(`/quarantine/${verb}`, ids.length > 0 ? { ids } : {}, doneSchema);
+    if (verb === 'drop') print(`Forgot ${done} ${done === 1 ? 'record' : 'records'}.`);
+    else print(`Retrying ${done} ${done === 1 ? 'change' : 'changes'}; docbus quarantine list shows what comes back.`);
     return done === 0 && ids.length > 0 ? 1 : 0;
   },
 };

@@ -33,7 +33,14 @@ export type Recorded = Entry & {
 /** A change on its way into the log; re-appended as it stands until the log has taken it. */
 export type Outgoing = { readonly change: Change; readonly packed: Uint8Array | undefined };
 /** What docbus was about to put on disk. `state` 'deleted' stands for an absent picture. */
-export type Intent = { readonly key: Key; readonly state: 'present' | 'deleted'; readonly hash: string; readonly content: Content | null };
+export type Intent = {
+  readonly key: Key;
+  readonly state: 'present' | 'deleted';
+  readonly hash: string;
+  readonly content: Content | null;
+  /** of the version that it comes from: an edit made after it must have a higher one */
+  readonly revision: number;
+};
 export type FileMark = { readonly signature: Signature; readonly hash: string };
 /** One document's marks beside what is recorded of it. */
 export type FolderMark = {
@@ -164,9 +171,9 @@ export class Manifest implements Disposable {
     this.#run('update entries set logged = ? where key = ? and logged <> ?', logged ? 1 : 0, key, logged ? 1 : 0);
   }
 
-  /** A new log holds nothing yet: every entry has to be found in it or appended to it. */
-  setNothingLogged(): void {
-    this.#run('update entries set logged = 0');
+  /** false where the log is a new one that holds nothing yet: every entry has to be found in it or appended to it. */
+  setAllLogged(logged: boolean): void {
+    this.#run('update entries set logged = ?', logged ? 1 : 0);
   }
 
   /** Entries that the log's newest record does not agree with, at most `limit`; `replica` narrows to one author. */
@@ -306,11 +313,12 @@ export class Manifest implements Disposable {
 
   putIntent(intent: Intent): void {
     this.#run(
-      'insert or replace into intents values (?, ?, ?, ?)',
+      'insert or replace into intents values (?, ?, ?, ?, ?)',
       intent.key,
       intent.state,
       intent.hash,
       intent.content === null ? null : JSON.stringify(intent.content),
+      intent.revision,
     );
   }
 
@@ -454,6 +462,10 @@ export class Manifest implements Disposable {
     return this.#all('select id, key, code, message, time, change, null as packed from quarantine order by time, id').map(toQuarantined);
   }
 
+  quarantinedCount(): number {
+    return Number(this.#get('select count(*) as n from quarantine')?.['n']);
+  }
+
   quarantinedById(id: string): Quarantined | undefined {
     const row = this.#get('select * from quarantine where id = ?', id);
     return row === undefined ? undefined : toQuarantined(row);
@@ -474,6 +486,11 @@ export class Manifest implements Disposable {
       item.change === null ? null : JSON.stringify(item.change),
       item.packed ?? null,
     );
+  }
+
+  /** Records that could not be read at all; whoever reads the log again meets them again. */
+  dropUnreadable(): void {
+    this.#run('delete from quarantine where change is null');
   }
 
   dropQuarantine(id: string): void {
