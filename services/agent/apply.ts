@@ -70,7 +70,7 @@ export async function applyWinners(
   manifest.transaction(() => {
     for (const { change } of winners)
       if (!work.refused.has(change.key))
-        manifest.putIntent({ key: change.key, state: change.state, hash: change.hash, content: change.content });
+        manifest.putIntent({ ...change, revision: change.version.revision });
   });
 
   for (const { path, bytes, hash } of documents) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));

@@ -136,7 +136,10 @@ export function isBootstrapping(manifest: Manifest): boolean {
 /** An intent that equals its entry means: recorded, but something that depends on it is still to be done here. */
 export function requestMaterialise(manifest: Manifest, key: Key): void {
   const entry = manifest.entry(key);
-  if (entry !== undefined) manifest.putIntent({ key, state: entry.state, hash: entry.hash, content: entry.content });
+  if (entry !== undefined) {
+    const { state, hash, content, version } = entry;
+    manifest.putIntent({ key, state, hash, content, revision: version.revision });
+  }
 }
 
 export function writeMarks(manifest: Manifest, marks: readonly Mark[]): void {

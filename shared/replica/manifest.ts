@@ -319,6 +319,7 @@ export class Manifest implements Disposable {
       intent.hash,
       intent.content === null ? null : JSON.stringify(intent.content),
       intent.revision,
+      intent.revision,
     );
   }
 
@@ -583,6 +584,7 @@ function toIntent(row: Row): Intent {
     state: row['state'] as Intent['state'],
     hash: String(row['hash']),
     content: row['content'] === null ? null : (JSON.parse(String(row['content'])) as Content),
+    revision: Number(row['revision']),
   };
 }
 
