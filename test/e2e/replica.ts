@@ -39,7 +39,7 @@ export type E2eReplica = AsyncDisposable & {
   /** Throws the storage, the state and Chroma away, and begins with empty ones. The agent must have ended. */
   destroy(): Promise<void>;
   status(): Promise<Status>;
-  get(path: string): Promise<Answer>;
+  get(path: string, init?: RequestInit): Promise<Answer>;
   post(path: string, body?: unknown, token?: string): Promise<Answer>;
 };
 

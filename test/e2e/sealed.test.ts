@@ -41,6 +41,8 @@ suite('a sealed log', () => {
     await a.app.createWorkspace('Island');
     await a.app.embed('island', await add(a, 'the ferry', 400));
     await allConverged();
+    for (const title of ['the map', 'the valves', 'the timetable']) await c.app.embed('island', await add(c, title));
+    await allConverged();
   });
   after(async () => await cluster?.[Symbol.asyncDispose]());
 

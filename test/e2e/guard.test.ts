@@ -1,0 +1,86 @@
+// What looks like a lost volume or a reset is held by the guard, shown, and decided by a person over HTTP. Until then no other replica
+// loses anything.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { deletesSchema } from '@docbus/agent/api.ts';
+import { waitFor } from '../servers/process.ts';
+import { startCluster, type Cluster } from './cluster.ts';
+import type { E2eReplica } from './replica.ts';
+import { textAbout } from './texts.ts';
+
+const DOCUMENTS = 14;
+
+suite('deletions that look like an accident', () => {
+  let cluster: Cluster;
+  let a: E2eReplica;
+  let b: E2eReplica;
+  const paths: string[] = [];
+
+  const held = async (count: number): Promise<void> =>
+    waitFor(`${count} deletions to be held`, async () => (await a.status()).held === count, { deadlineMs: 20_000 });
+  const full = { when: ({ present }: { present: { membership: number; document: number } }) => present.membership === DOCUMENTS };
+
+  before(async () => {
+    cluster = await startCluster({ replicas: 2, controlled: true });
+    [a, b] = cluster.replicas as [E2eReplica, E2eReplica];
+    await a.app.createWorkspace('Island');
+    for (let i = 0; i < DOCUMENTS; i++) paths.push(await a.app.addRawText({ title: `Page ${i}`, text: textAbout(`page ${i}`, 6) }));
+    await a.app.embed('island', ...paths);
+    await cluster.converged(full);
+  });
+  after(async () => await cluster?.[Symbol.asyncDispose]());
+
+  test('a reset of the whole vector store is held, and reverting it puts every row and vector back without embedding', async () => {
+    const end = await cluster.logEnd();
+    const calls = a.embedder.calls.requests;
+    await a.app.resetAllVectorStores();
+    await held(DOCUMENTS);
+    const { deletes } = deletesSchema.parse((await a.get('/deletes')).body);
+    assert.ok(deletes.every(({ key, reason, approved }) => key.startsWith('membership/island/') && /reset/.test(reason) && !approved));
+    assert.deepEqual(await cluster.keysAfter(end), [], 'nothing was published');
+    assert.equal((await b.app.inspect()).memberships.size, DOCUMENTS);
+
+    assert.equal((await a.post('/deletes/revert', {}, 'another-token')).status, 401);
+    assert.equal((await a.get('/deletes/revert', { method: 'POST', body: '{}' })).status, 401);
+    assert.equal((await a.status()).held, DOCUMENTS, 'a wrong token changes nothing');
+
+    assert.deepEqual((await a.post('/deletes/revert')).body, { done: DOCUMENTS });
+    await cluster.converged(full);
+    assert.equal((await a.status()).held, 0);
+    assert.equal(a.embedder.calls.requests, calls);
+    assert.equal((await a.app.inspect()).memberships.size, DOCUMENTS);
+  });
+
+  test('documents that vanish with their whole directory are held, and reverting writes them again', async () => {
+    const end = await cluster.logEnd();
+    rmSync(join(a.storageDir, 'documents'), { recursive: true });
+    // Their rows are still there, and while they are the documents are not deleted.
+    const sweeps = a.control.sweeps();
+    await waitFor('two sweeps', () => a.control.sweeps() >= sweeps + 2, { deadlineMs: 20_000 });
+    assert.deepEqual(await cluster.keysAfter(end), []);
+    await a.app.resetAllVectorStores();
+    await waitFor('documents and memberships to be held', async () => (await a.status()).held === 2 * DOCUMENTS, { deadlineMs: 20_000 });
+    assert.deepEqual(await cluster.keysAfter(end), []);
+    assert.deepEqual((await a.post('/deletes/revert')).body, { done: 2 * DOCUMENTS });
+    await cluster.converged({ when: ({ present }) => present.document === DOCUMENTS && present.membership === DOCUMENTS });
+    assert.equal((await a.app.inspect()).documents.size, DOCUMENTS);
+  });
+
+  test('deletions that somebody does one by one are no accident', async () => {
+    for (const path of paths.slice(0, 2)) await b.app.unembed('island', path);
+    await cluster.converged({ when: ({ present }) => present.membership === DOCUMENTS - 2 });
+    assert.deepEqual((await cluster.replicas[1]!.status()).held, 0);
+  });
+
+  test('a reset that is approved takes the documents out of the workspaces everywhere, and leaves their files', async () => {
+    await a.app.resetAllVectorStores();
+    await held(DOCUMENTS - 2);
+    assert.equal((await b.app.inspect()).memberships.size, DOCUMENTS - 2);
+    assert.deepEqual((await a.post('/deletes/approve')).body, { done: DOCUMENTS - 2 });
+    await cluster.converged({ when: ({ present, held: waiting }) => present.membership === 0 && waiting === 0 });
+    const { documents, vectorIds } = await b.app.inspect();
+    assert.deepEqual([documents.size, vectorIds.size], [DOCUMENTS, 0]);
+  });
+});
