@@ -13,7 +13,7 @@ import type { Found } from '../stand-in/index.ts';
 import { compareReplicas, identicalCount, type Check, type Compared } from './compare.ts';
 import { openReplica, type DemoReplica } from './replica.ts';
 import { bar, seconds, wrap, type Screen } from './screen.ts';
-import { ownTexts, textsOf, type Library } from './texts.ts';
+import { excerptOf, ownTexts, textsOf, type Library } from './texts.ts';
 
 export type DemoOptions = {
   /** a directory of texts; undefined for docbus' own pages */
@@ -162,7 +162,7 @@ async function askAll(all: Three, question: string, screen: Screen): Promise<str
   const [first] = answers as [readonly Found[]];
   first.forEach((passage, index) => {
     screen.show(`${index + 1}  ${titleOf(passage)}`);
-    const [one = '', two = '', three] = wrap(textOf(passage), 70);
+    const [one = '', two = '', three] = wrap(excerptOf(textOf(passage), question), 70);
     screen.show(
       [one, three === undefined ? two : `${two} ...`]
         .filter((part) => part !== '')

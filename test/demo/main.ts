@@ -27,10 +27,13 @@ const leave = (): void => {
 process.on('SIGHUP', leave);
 for (const stream of [process.stdout, process.stderr]) stream.on('error', leave);
 
+// Servers and agents do not keep this process alive, and there are moments in which nothing else would.
+const alive = setInterval(() => {}, 60_000);
+
 await runMain(async () => {
-  const options = readOptions();
-  if (options === undefined) return screen.line(usage);
   try {
+    const options = readOptions();
+    if (options === undefined) return screen.line(usage);
     return (await runDemo({ ...options, screen, signal })) ? 0 : 1;
   } catch (error) {
     screen.clear();
@@ -42,6 +45,8 @@ await runMain(async () => {
     if (!(error instanceof Error) || error.constructor !== Error) throw error;
     process.stderr.write(`\nThe demo failed: ${whyOf(error)}\n`);
     return 1;
+  } finally {
+    clearInterval(alive);
   }
 });
 

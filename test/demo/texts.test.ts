@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { isDocbusError } from '@docbus/core';
-import { ownTexts, questionOf, textsOf } from './texts.ts';
+import { excerptOf, ownTexts, questionOf, textsOf } from './texts.ts';
 
 function directoryOf(t: TestContext, files: Readonly<Record<string, string | Buffer>>): string {
   const directory = mkdtempSync(join(tmpdir(), 'docbus-texts-'));
@@ -59,4 +59,10 @@ test('the question has the rare words of one sentence', () => {
 
 test('texts without sentences have a question too', () => {
   assert.notEqual(questionOf([{ name: 'x', text: '1 2 3' }]), '');
+});
+
+test('an excerpt begins with the sentence that speaks of the question', () => {
+  const passage = 'Something else.\nUsers are not replicated.\nAnd so on.';
+  assert.equal(excerptOf(passage, 'Are users replicated?'), 'Users are not replicated. And so on.');
+  assert.equal(excerptOf(passage, 'What about hens?'), passage.replaceAll('\n', ' '));
 });

@@ -22,14 +22,16 @@ const FILE_BYTES_MAX = 1_000_000;
 
 const root = resolve(import.meta.dirname, '..', '..');
 
-/** docbus' own pages and sources. */
+/** docbus' own pages, and as much of its sources as makes a few hundred chunks. */
 export function ownTexts(): Library {
   // The first two will be edited away: better these than the pages that say something.
   const pages = ['CHANGELOG.md', 'LICENSE', ...readdirSync(root).filter((name) => /^[A-Z]+\.md$/.test(name) && name !== 'CHANGELOG.md')];
-  const sources = ['shared', 'services'].flatMap((place) => filesBelow(join(root, place))).filter((file) => /(?<!\.test)\.ts$/.test(file));
+  const sources = ['shared/core', 'shared/replica', 'services/agent']
+    .flatMap((place) => filesBelow(join(root, place)))
+    .filter((file) => /(?<!\.test)\.ts$/.test(file));
   const files = [...pages.map((name) => join(root, name)), ...sources];
   const texts = files.flatMap((file) => readText(root, file) ?? []);
-  return { texts, about: `docbus' own pages and sources`, question: 'What happens to an edit that loses a conflict?' };
+  return { texts, about: `docbus' own pages and part of its sources`, question: 'Are users and chats replicated?' };
 }
 
 /** The texts of a directory and everything below it. Throws `config_invalid` where there are too few. */
@@ -97,4 +99,13 @@ export function questionOf(texts: readonly Text[]): string {
   // in the order of the sentence, so that the question has a little of its sense
   const ordered = wordsOf(chosen).filter((word, at, all) => words.includes(word) && all.indexOf(word) === at);
   return ordered.length === 0 ? middle.name : `What about ${ordered.join(', ')}?`;
+}
+
+/** What a passage says about a question: from the sentence on that shares the most words with it. */
+export function excerptOf(passage: string, question: string): string {
+  const wordsOf = (text: string): string[] => [...text.toLowerCase().matchAll(WORDS)].map(([word]) => word);
+  const asked = new Set(wordsOf(question));
+  const sentences = passage.split(/(?<=[.!?])\s+|\n+/);
+  const shared = sentences.map((sentence) => new Set(wordsOf(sentence)).intersection(asked).size);
+  return sentences.slice(shared.indexOf(Math.max(...shared))).join(' ');
 }
