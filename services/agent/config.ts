@@ -1,5 +1,6 @@
 // The agent's settings. Variables that AnythingLLM has too keep AnythingLLM's names and defaults, so that one env file serves both.
-import { defaultGuardLimits, type Fingerprint, type GuardLimits } from '@docbus/core';
+import { defaultGuardLimits, isDocbusError, type Fingerprint, type GuardLimits } from '@docbus/core';
+import { checkLogUrl } from '@docbus/log/open.ts';
 import { secretsExample, secretsProblem, splitSecrets } from '@docbus/log/secrets.ts';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -92,6 +93,16 @@ export function readAgentSettings(
   };
 }
 
+/** Which schemes there are is known to the log, which says so: before anything is started, and beside what else is wrong. */
+function refuseLogUrl(url: string, context: z.RefinementCtx): void {
+  try {
+    checkLogUrl(url);
+  } catch (error) {
+    if (!isDocbusError(error, 'config_invalid')) throw error;
+    context.addIssue({ code: 'custom', message: `is refused: ${error.message.replace(/\.$/, '')}` });
+  }
+}
+
 const directory = z.string().transform((text) => resolve(text));
 
 const secretList = z
@@ -124,8 +135,7 @@ function declare(host: string) {
       names: ['DOCBUS_LOG'],
       about: 'the address of the log that all replicas share',
       example: 'sqlite:/var/lib/docbus/log.db',
-      // Which schemes there are is known to the log, which says so.
-      schema: z.string().regex(/^[a-z][a-z0-9+.-]*:./i, 'must be an address with a scheme'),
+      schema: z.string().superRefine(refuseLogUrl),
     }),
     secret: optionalSetting({
       names: ['DOCBUS_SECRET'],
