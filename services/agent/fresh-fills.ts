@@ -1,7 +1,7 @@
 // Vectors that we have just put beside an AnythingLLM that may be at work on the same document at that moment: it reads the ids of a
 // document, talks to Chroma, and then removes rows, all without a lock. So what was filled is looked at once more when things are quiet:
 // vectors whose row went away meanwhile are taken out again (no ghosts), and a document that holds more or less than it should is filled anew.
-import type { DocPath, Key, Slug } from '@docbus/core';
+import type { DocPath, Slug } from '@docbus/core';
 import { isBootstrapping, requestMaterialise, type Context, type FreshFill } from './context.ts';
 import { vectorIdsOf } from './vector-ids.ts';
 

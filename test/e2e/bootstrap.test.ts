@@ -35,14 +35,14 @@ suite('bootstrap', () => {
       const path = await app.importPage({ ...wiki, text: texts[i]! });
       await app.embed('commons', path);
       rules.push(path);
-      const own = await app.addRawText({ title: `Own page ${i}`, text: textAbout(`page of replica ${i}`, 12) });
-      await app.embed('commons', own);
+      const page = await app.addRawText({ title: `Own page ${i}`, text: textAbout(`page of replica ${i}`, 12) });
+      await app.embed('commons', page);
     }
     // The same file on two replicas, byte for byte.
     const shared = await a.app.addRawText({ title: 'Shared', text: textAbout('what all share', 10) });
     writeFileSync(join(b.storageDir, 'documents', shared), readFileSync(join(a.storageDir, 'documents', shared)));
-    const before = new Map<string, Buffer>();
-    for (const { name, app } of cluster.replicas) before.set(name, (await app.inspect()).documents.get(rules[0]!)!);
+    const own = new Map<string, Buffer>();
+    for (const { name, app } of cluster.replicas) own.set(name, (await app.inspect()).documents.get(rules[0]!)!);
 
     await cluster.startAgents();
     await cluster.converged({ when: ({ present }) => present.document === 5 && present.workspace === 1 && present.membership === 4 });
@@ -51,9 +51,9 @@ suite('bootstrap', () => {
     const kept = cluster.replicas.flatMap(({ stateDir }) =>
       globSync(join(stateDir, 'conflicts', '**', '*.json')).map((file) => readFileSync(file)),
     );
-    for (const [name, bytes] of before)
+    for (const [name, bytes] of own)
       assert.ok(bytes.equals(winner) || kept.some((loser) => loser.equals(bytes)), `what ${name} had is nowhere any more`);
-    assert.equal([...before.values()].filter((bytes) => bytes.equals(winner)).length, 1, 'one of the three has won');
+    assert.equal([...own.values()].filter((bytes) => bytes.equals(winner)).length, 1, 'one of the three has won');
     const conflicts = (await Promise.all(cluster.replicas.map((replica) => replica.status()))).map((status) => status.conflicts);
     assert.ok(conflicts.reduce((sum, count) => sum + count, 0) >= 2, `the conflicts are listed: ${conflicts.join(', ')}`);
     assert.ok(!kept.some((loser) => loser.includes('what all share')), 'equal documents are no conflict');

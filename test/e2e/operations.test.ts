@@ -142,12 +142,12 @@ suite('what AnythingLLM does on one replica happens on all', () => {
   });
 
   test('a vector-cache wiped by a settings save deletes nothing anywhere, and the next embed still works', async () => {
-    const before = await cluster.logEnd();
+    const end = await cluster.logEnd();
     const sweeps = a.control.sweeps();
     await a.app.saveChunkSettings({ size: 800, overlap: 40 });
     await waitFor('two sweeps of the replica whose cache is gone', () => a.control.sweeps() >= sweeps + 2, { deadlineMs: 20_000 });
     await cluster.converged({ when: ({ present }) => present.embedding === 3 && present.membership === 5 });
-    assert.deepEqual(await cluster.keysAfter(before), [], 'nothing was published');
+    assert.deepEqual(await cluster.keysAfter(end), [], 'nothing was published');
     assert.ok((await b.app.inspect()).caches.size >= 3);
     await a.app.unembed('harbour', paths['ferry']!);
     await a.app.embed('harbour', paths['ferry']!);

@@ -60,8 +60,8 @@ suite('a sealed log', () => {
     ['no secret', undefined],
   ] as const)
     test(`with ${what} on one replica its records are quarantined, and the others' on it, and nothing else stops`, async () => {
-      await restart(c, secret);
       const end = await cluster.logEnd();
+      await restart(c, secret);
       await a.app.embed('island', await add(a, `the bees, ${what}`));
       await cluster.converged({ among: [a, b], when: ({ present }) => present.membership === documents });
       await c.app.embed('island', await add(c, `the printer, ${what}`));
