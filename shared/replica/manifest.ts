@@ -319,7 +319,6 @@ export class Manifest implements Disposable {
       intent.hash,
       intent.content === null ? null : JSON.stringify(intent.content),
       intent.revision,
-      intent.revision,
     );
   }
 
