@@ -37,6 +37,8 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
     return { more: false, wakeAt: undefined };
   }
   state.atEnd = false;
+  // Nothing was ever read, so what was appended may have gone into a log that was made anew since: each has to be met in this one.
+  if (checkpoint === undefined && manifest.meta('read') === undefined && manifest.hasLogged()) manifest.setAllLogged(false);
   const batch = readBatch(context, records);
   refuseDouble(context, batch);
   const unpublished = await publishLocalEdits(context, batch, signal);
@@ -70,6 +72,7 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
     writeMarks(manifest, applied.marks);
     countTrial(context, batch);
     manifest.setMeta('checkpoint', last.position);
+    if (checkpoint === undefined) manifest.setMeta('read', 'yes');
   });
   for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
     logger.warn({ code, reason: message }, 'quarantined a record');

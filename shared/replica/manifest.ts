@@ -187,6 +187,10 @@ export class Manifest implements Disposable {
     return rows.map(toRecorded);
   }
 
+  hasLogged(): boolean {
+    return this.#get('select 1 from entries where logged = 1 limit 1') !== undefined;
+  }
+
   unloggedCount(): number {
     return Number(this.#get('select count(*) as n from entries where logged = 0')?.['n']);
   }
