@@ -14,7 +14,7 @@ import type { Caches, Documents } from '@docbus/replica/port.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
 import { checkAppended, checkNotAhead } from './checks-online.ts';
-import { Crash, gateOptions, type Session } from './gate.ts';
+import { Crash, gateOptions, numberOf, type Session } from './gate.ts';
 import { journalOf } from './journal.ts';
 import {
   attemptsOf,
@@ -109,12 +109,18 @@ function watchLog(world: World, machine: Machine): Log {
   const log = openMemoryLog(store, { replica: machine.id });
   return {
     ...log,
+    read: async (after, limits, stop) => {
+      const records = await log.read(after, limits, stop);
+      if (records.length > 0)
+        world.trace(`${machine.id} reads ${numberOf(records[0]?.position)}-${numberOf(records.at(-1)?.position)} after ${numberOf(after)}`);
+      return records;
+    },
     append: async (records, stop) => {
       const before = store.last;
       await log.append(records, stop);
       for (const [index, record] of records.entries()) {
         const appended = journalOf(machine.id, before + index + 1, world.epoch, record);
-        if (appended.change !== undefined) world.trace(`${machine.id} appends ${describeChange(appended.change)}`);
+        if (appended.change !== undefined) world.trace(`${machine.id} appends ${appended.number} ${describeChange(appended.change)}`);
         checkAppended(world, machine, appended);
         world.journal.push(appended);
       }

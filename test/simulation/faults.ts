@@ -77,6 +77,7 @@ export async function drawFault(world: World, machine: Machine, faults: Readonly
       return world.trace(`the log is ${world.logDown ? 'away' : 'back'}`);
     case 'compact':
       compactMemoryStore(world.store);
+      world.compacts = true;
       return world.trace('the log is compacted');
     case 'recreate':
       recreateMemoryStore(world.store);
@@ -136,6 +137,7 @@ function exemptUnpublished(world: World, machine: Machine, which: (edit: UserEdi
 
 /** What people deleted and nobody was told comes back: the log is all that is known then. Their texts are still protected. */
 function loseState(world: World, machine: Machine): void {
+  if (machine.volume !== 'there') return;
   bury(world, machine);
   rmSync(machine.stateDir, { recursive: true, force: true });
   mkdirSync(machine.stateDir);
@@ -206,11 +208,16 @@ const away = (machine: Machine, name: string): string => join(machine.storageDir
 /** The agent is not told: it may be in the middle of a step. */
 async function takeVolume(world: World, machine: Machine): Promise<void> {
   if (machine.lock !== undefined) return;
+  const volume = world.random.pick(['gone', 'empty', 'new', 'no documents', 'new database'] as const);
+  // A database in which nothing ever happened cannot be told from another one.
+  if (volume === 'new database' && Number(machine.manifest?.meta('event_sequence') ?? 0) === 0) return;
+  // Nor is a place missed by an agent that never saw it.
+  if (machine.manifest?.meta('storage') === undefined) return;
+  if (volume === 'no documents' && !machine.manifest.hasPresent('document')) return;
   await breakOff(world, machine);
   stopApp(machine);
   const { storageDir } = machine;
   const documents = join(storageDir, 'documents');
-  const volume = world.random.pick(['gone', 'empty', 'new', 'no documents', 'new database'] as const);
   machine.volume = volume;
   world.trace(`${machine.id} the volume: ${volume}`);
   switch (volume) {
@@ -254,6 +261,8 @@ function returnVolume(world: World, machine: Machine): void {
       renameSync(away(machine, 'database'), databaseOf(machine));
       break;
   }
+  // Mounting takes a restart.
+  bury(world, machine);
   machine.volume = 'there';
   startApp(world, machine);
   lookAgain(machine);

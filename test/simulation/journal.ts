@@ -47,7 +47,9 @@ export type UserEdit = {
   readonly seen: number;
   readonly operation: string;
   /** a reset of vectors: its absences are no deletions until somebody approves them */
-  readonly reset: boolean;
+  reset: boolean;
+  /** made before its replica had read the log to its end for the first time: the log wins then, and the text is kept */
+  readonly firstContact: boolean;
   /** lost with a disk, or undone by the operator: no invariant protects it */
   exempt: boolean;
 };

@@ -5,7 +5,12 @@ import type { DocPath, Slug } from '@docbus/core';
 import type { StandIn, Steps } from '../stand-in/index.ts';
 import type { Random } from './random.ts';
 
-export type Operation = { readonly name: string; readonly steps: Steps<unknown>; readonly reset: boolean };
+export type Operation = {
+  readonly name: string;
+  readonly steps: Steps<unknown>;
+  readonly reset: boolean;
+  /** how many edits there were when it began */ readonly since: number;
+};
 
 export type Sight = {
   readonly documents: readonly DocPath[];
@@ -218,5 +223,5 @@ export function drawOperation(app: StandIn, sight: Sight, random: Random): Opera
   const choices = Object.entries(draws).map(([name, [weight]]) => [weight, name] as const);
   const name = sight.slugs.length === 0 ? random.pick(['createWorkspace', 'addRawText', 'importPage']) : random.weighted(choices);
   const steps = draws[name]?.[1](app, sight, random);
-  return steps === undefined ? undefined : { name, steps, reset: name.startsWith('reset') };
+  return steps === undefined ? undefined : { name, steps, reset: name.startsWith('reset'), since: 0 };
 }

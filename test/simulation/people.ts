@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { documentKey, type DocPath, type Key, type Slug } from '@docbus/core';
 import type { Effect } from '../stand-in/index.ts';
-import { cacheName } from '../stand-in/names.ts';
+import { cacheName, collectionName } from '../stand-in/names.ts';
 import { numberOf } from './gate.ts';
 import { drawOperation, embeds, sightOf, type Operation } from './operations.ts';
 import {
@@ -29,7 +29,7 @@ export async function beginOperation(world: World, machine: Machine): Promise<vo
   const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random);
   if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
-  machine.operation = operation;
+  machine.operation = { ...operation, since: world.edits.length };
   world.trace(`${machine.id} people: ${operation.name}`);
 }
 
@@ -43,8 +43,10 @@ export async function goOn(world: World, machine: Machine): Promise<void> {
     const step = await operation.steps.next();
     effect = step.done === true ? undefined : step.value;
   } catch (error) {
+    machine.troubled = true;
     world.trace(`${machine.id} people: ${operation.name} fails: ${error instanceof Error ? error.message.slice(0, 80) : ''}`);
   }
+  if (effect?.done === 'error swallowed') machine.troubled = true;
   noteFiles(world, machine, operation, effect);
   noteRows(world, machine, operation, before);
   if (effect === undefined) endOperation(world, machine);
@@ -57,7 +59,10 @@ export async function breakOff(world: World, machine: Machine): Promise<void> {
   if (operation === undefined) return;
   await operation.steps.return(undefined);
   await drain();
+  // A reset that did not get as far as its event looks like many removals, to anybody.
+  if (operation.reset) for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= operation.since) edit.reset = false;
   world.trace(`${machine.id} people: ${operation.name} is broken off`);
+  machine.troubled = true;
   endOperation(world, machine);
 }
 
@@ -91,17 +96,26 @@ export function checkOwnGround(machine: Machine): void {
 
 /** What AnythingLLM's own carelessness left in Chroma and document_vectors. */
 function noteLeftovers(machine: Machine): void {
-  const { reader, leftovers, appAdded } = machine;
+  const { reader, leftovers, damaged, appAdded, chroma } = machine;
   if (reader === undefined) return;
-  const docIds = new Set(membershipRowsOn(reader).map(({ docId }) => docId));
+  const rows = membershipRowsOn(reader);
+  const docIds = new Set(rows.map(({ docId }) => docId));
   const covered = new Set<string>();
   for (const [docId, ids] of vectorIdsOn(reader)) {
     if (docIds.has(docId)) for (const id of ids) covered.add(id);
     // Those that an agent has just added for a row that is still to come are of ids that AnythingLLM never made.
     else if (ids.every((id) => appAdded.has(id))) leftovers.add(docId);
   }
-  for (const { rows } of machine.chroma.collections.values())
-    for (const id of rows.keys()) if (appAdded.has(id) && !covered.has(id)) leftovers.add(id);
+  for (const collection of chroma.collections.values())
+    for (const id of collection.rows.keys()) if (appAdded.has(id) && !covered.has(id)) leftovers.add(id);
+  if (!machine.troubled) return;
+  machine.troubled = false;
+  const links = vectorIdsOn(reader);
+  for (const { slug, docId } of rows) {
+    const ids = links.get(docId) ?? [];
+    const held = chroma.collections.get(collectionName(slug))?.rows;
+    if (ids.length === 0 || !ids.every((id) => held?.has(id))) damaged.add(docId);
+  }
 }
 
 function rowsNow(machine: Machine): Map<Key, string> {
@@ -137,6 +151,7 @@ function note(world: World, machine: Machine, { name, reset }: Operation, key: K
     operation: name,
     reset,
     exempt: false,
+    firstContact: machine.manifest?.meta('bootstrapped') === undefined,
   });
   world.trace(`${machine.id}   edit ${key} ${before.slice(0, 8)} -> ${after.slice(0, 8)}`);
 }
@@ -200,6 +215,6 @@ export function lookAgain(machine: Machine): void {
 /** An operation that was not drawn. */
 export function beginNamed(world: World, machine: Machine, operation: Operation): void {
   checkOwnGround(machine);
-  machine.operation = operation;
+  machine.operation = { ...operation, since: world.edits.length };
   world.trace(`${machine.id} people: ${operation.name}`);
 }

@@ -124,7 +124,7 @@ async function putRight(world: World, machine: Machine): Promise<void> {
     .filter(({ path }) => !files.has(path))
     .map(({ path }) => path);
   for (const path of new Set([...broken, ...orphaned])) {
-    beginNamed(world, machine, { name: `remove again ${path}`, steps: app.steps.removeDocument(path), reset: false });
+    beginNamed(world, machine, { name: `remove again ${path}`, steps: app.steps.removeDocument(path), reset: false, since: 0 });
     while (machine.operation !== undefined) await goOn(world, machine);
   }
 }

@@ -108,9 +108,11 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     epoch: 0,
     epochStart: 0,
     logDown: false,
+    compacts: false,
     quiet: false,
   };
-  Object.assign(world, { store: newStore(world, random.chance(0.4)) });
+  world.compacts = random.chance(0.4);
+  Object.assign(world, { store: newStore(world, world.compacts) });
   const count = random.weighted([
     [2, 2],
     [5, 3],

@@ -49,6 +49,10 @@ export type Machine = {
   readonly appAdded: Set<string>;
   /** vector ids and docIds that AnythingLLM itself left without a row */
   readonly leftovers: Set<string>;
+  /** the operation under way met an error, or was broken off */
+  troubled: boolean;
+  /** docIds in a workspace whose vectors AnythingLLM itself took away, when it could not write its rows */
+  readonly damaged: Set<string>;
   /** what documents/ holds, kept up to date by whoever writes there: hash or BROKEN */
   readonly files: Map<DocPath, string>;
   app: StandIn | undefined;
@@ -101,6 +105,8 @@ export type World = {
   /** length of the journal when this log began */
   epochStart: number;
   logDown: boolean;
+  /** the log may have removed superseded records */
+  compacts: boolean;
   quiet: boolean;
 };
 
@@ -149,6 +155,8 @@ export function createMachine(world: World, id: string): Machine {
     chroma: createFakeChroma(),
     appAdded: new Set(),
     leftovers: new Set(),
+    troubled: false,
+    damaged: new Set(),
     files: new Map(),
     app: undefined,
     reader: undefined,
