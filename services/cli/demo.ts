@@ -15,7 +15,7 @@ export const command: Command = {
 Starts three replicas on this machine, each with storage, Chroma and agent, and shows how they become and stay one.
 
   --documents DIR   the texts to use (default: docbus' own pages)
-  --keep            leave the directories for a look afterwards`,
+  --keep            leave the files for a look afterwards; nothing keeps running`,
 
   run: async (args, { signal }) => {
     if (!existsSync(program))
@@ -23,7 +23,8 @@ Starts three replicas on this machine, each with storage, Chroma and agent, and 
         'config_invalid',
         'The demo is part of a checkout of docbus, not of this installation. Clone the repository and run: npm ci && npm run demo',
       );
-    const child = spawn(process.execPath, [program, ...args], { stdio: 'inherit' });
+    // In a session of its own: Ctrl-C would reach it twice, from the terminal and from here, and the second one means "at once".
+    const child = spawn(process.execPath, [program, ...args], { stdio: 'inherit', detached: true });
     signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
     const [code] = (await once(child, 'exit')) as [number | null];
     return code ?? 1;

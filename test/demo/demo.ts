@@ -47,10 +47,11 @@ export async function runDemo({ documents, keep, screen, signal }: DemoOptions):
   try {
     same = await tellStory({ directory, library, screen, signal });
   } finally {
-    screen.line();
-    if (keep) screen.line(keptFiles(directory));
+    screen.clear();
+    if (keep) screen.line(`\n${keptFiles(directory)}`);
     else rmSync(directory, { recursive: true, force: true });
   }
+  if (!keep) screen.line();
   screen.line(`${same} of ${names.length} replicas identical`);
   return same === names.length;
 }

@@ -1,7 +1,7 @@
 // One replica of the demo: storage, a real Chroma, the stand-in that plays AnythingLLM, and an agent in a process of its own.
 // Losing it takes everything away but its name; opening it again in the same place begins with nothing.
 import { statusSchema, type Status } from '@docbus/agent/api.ts';
-import { systemClock } from '@docbus/runtime';
+import { humanLine, systemClock } from '@docbus/runtime';
 import { globSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Embedder } from '../embedder/index.ts';
@@ -81,7 +81,7 @@ export async function openReplica({ name, directory, log, embedder, signal }: Re
     embedder,
     startedAt,
     status: async () => {
-      if (agent.hasEnded()) throw new Error(`The agent of ${name} has ended. Its output ends with:\n${agent.tail()}`);
+      if (agent.hasEnded()) throw new Error(`The agent of ${name} has ended. Its output ends with:\n${readable(agent.tail())}`);
       const answer = await fetch(`${url}/status`, { signal });
       return statusSchema.parse(await answer.json());
     },
@@ -109,6 +109,14 @@ function agentUrl(output: string): string {
     if (port !== undefined) return `http://127.0.0.1:${port}`;
   }
   throw new Error('it has not said where it answers');
+}
+
+/** The agent's output is JSON lines; a stack trace stays as it is. */
+function readable(output: string): string {
+  return output
+    .split('\n')
+    .map((line) => humanLine(`${line}\n`).trimEnd())
+    .join('\n');
 }
 
 /** Settings of the person's own docbus or AnythingLLM must not reach the demo's agents. */
