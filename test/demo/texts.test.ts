@@ -32,7 +32,7 @@ test('a directory gives its texts, and leaves out what is no text, hidden or emp
     texts.map(({ name }) => name),
     ['a.md', 'b.md', 'below/d.md', 'c.txt'],
   );
-  assert.match(about, /without 2 files that are no text/);
+  assert.match(about, /without 2 that are no text/);
 });
 
 test('a directory that is missing, or has too few texts, is refused with what to do', (t) => {
@@ -55,6 +55,14 @@ test('the question has the rare words of one sentence', () => {
     text: n === 2 ? `${common} A platypus juggles lanterns underwater. ${common}` : common,
   }));
   assert.equal(questionOf(texts), 'What about platypus, juggles, lanterns, underwater?');
+});
+
+test('words that most documents share are no part of the question', () => {
+  const texts = ['oats', 'barley', 'wheat', 'rye'].map((grain) => ({
+    name: grain,
+    text: `The mill grinds ${grain} every single morning.`,
+  }));
+  assert.equal(questionOf(texts), 'What about wheat?');
 });
 
 test('texts without sentences have a question too', () => {

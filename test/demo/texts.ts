@@ -43,10 +43,14 @@ export function textsOf(directory: string): Library {
   const texts: Text[] = [];
   let characters = 0;
   let other = 0;
+  let left = 0;
   for (const file of files) {
-    const text = readText(place, file);
-    if (text === undefined) other++;
-    else if (texts.length < TEXTS_MAX && characters + text.text.length <= CHARACTERS_MAX) {
+    // Once it is enough, nothing more is read: the directory may be anything.
+    const text = left > 0 ? undefined : readText(place, file);
+    if (left > 0) left++;
+    else if (text === undefined) other++;
+    else if (texts.length === TEXTS_MAX || characters + text.text.length > CHARACTERS_MAX) left++;
+    else {
       texts.push(text);
       characters += text.text.length;
     }
@@ -55,8 +59,7 @@ export function textsOf(directory: string): Library {
     throw problem(
       `it holds ${texts.length} text files of the ${TEXTS_MIN} that the demo needs. Text is UTF-8, such as .md and .txt, up to 1 MB a file; the demo does not read PDF or Office files.`,
     );
-  const left = files.length - other - texts.length;
-  const notes = [other > 0 ? `${other} files that are no text` : '', left > 0 ? `${left} more, to stay short` : ''].filter(
+  const notes = [other > 0 ? `${other} that are no text or too large` : '', left > 0 ? `${left} more, to stay short` : ''].filter(
     (note) => note !== '',
   );
   const about = `files of ${basename(place)}${notes.length === 0 ? '' : ` (without ${notes.join(' and ')})`}`;
@@ -92,7 +95,13 @@ export function questionOf(texts: readonly Text[]): string {
 
   const middle = texts[Math.floor(texts.length / 2)] as Text;
   const sentences = middle.text.split(/(?<=[.!?])\s+|\n{2,}/).filter((sentence) => wordsOf(sentence).length >= 4);
-  const rarest = (sentence: string): string[] => [...new Set(wordsOf(sentence))].toSorted((a, b) => rarity(b) - rarity(a)).slice(0, 4);
+  // A word that half of the documents have asks for nothing.
+  const asks = (word: string): boolean => rarity(word) > 2 / texts.length;
+  const rarest = (sentence: string): string[] =>
+    [...new Set(wordsOf(sentence))]
+      .filter(asks)
+      .toSorted((a, b) => rarity(b) - rarity(a))
+      .slice(0, 4);
   const weight = (sentence: string): number => rarest(sentence).reduce((sum, word) => sum + rarity(word), 0);
   const chosen = sentences.toSorted((a, b) => weight(b) - weight(a))[0] ?? middle.text.slice(0, 200);
   const words = rarest(chosen);
