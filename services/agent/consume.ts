@@ -23,12 +23,14 @@ import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.t
 import { recordFills } from './materialise.ts';
 import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
+import { clearStrays } from './strays.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
 
 /** Applies at most one batch. `more`: there was something, so there may be more. */
 export async function consumeOnce(context: Context, signal: AbortSignal): Promise<StepResult> {
   const { manifest, log, settings, state, logger } = context;
   if (manifest.outbox().length > 0) await flushOutbox(context, signal);
+  await clearStrays(context, signal);
   const checkpoint = manifest.meta('checkpoint') as Position | undefined;
   const records = await log.read(checkpoint, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
   const last = records.at(-1);
@@ -89,6 +91,7 @@ function reachEnd(context: Context): void {
   if (isBootstrapping(manifest)) {
     manifest.setMeta('bootstrapped', 'yes');
     state.dirty.allFiles = state.dirty.records = true;
+    state.straysCleared = false;
     logger.info({}, 'bootstrapped: the log was read to its end');
   }
   state.caughtUp = true;

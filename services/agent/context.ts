@@ -78,6 +78,8 @@ export type AgentState = {
   recordsVersion: string | undefined;
   /** Throws where this is not (any more) the storage that the manifest is about; see storage-guard.ts. */
   checkStorage: () => void;
+  /** this process has looked for vectors that an earlier one left behind */
+  straysCleared: boolean;
   /** AnythingLLM reset its vector store and its memberships are still absent */
   resetPending: boolean;
   /** the database is younger than the one we know */
@@ -120,6 +122,7 @@ export function createState(clock: Clock): AgentState {
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
     checkStorage: () => {},
+    straysCleared: false,
     resetPending: false,
     databaseReplaced: false,
     caughtUp: false,

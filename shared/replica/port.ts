@@ -81,6 +81,9 @@ export interface Records extends Disposable {
   /** The vector ids of each docId ([] where there are none); one pass over document_vectors. */
   vectorIds(docIds: readonly string[]): ReadonlyMap<string, readonly string[]>;
 
+  /** Rows of document_vectors with ids of docbus' making (UUIDs of version 5; AnythingLLM's are of version 4) whose docId is in no workspace. One pass, in slices. */
+  strayVectorIds(): readonly { readonly docId: string; readonly vectorId: string }[];
+
   // Writing: each is one BEGIN IMMEDIATE transaction far below a second; `database_busy` when the lock is not had in time. All may be repeated.
   putWorkspace(slug: Slug, content: WorkspaceContent): void;
   /** Rows of document_vectors and workspace_documents of the workspace first, then its row. Chats are not ours and stay. */

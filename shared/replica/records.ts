@@ -41,6 +41,8 @@ export function openRecords(options: RecordsOptions): Records {
         return ids;
       }),
 
+    strayVectorIds: () => strayVectorIds(read),
+
     putWorkspace: (slug, content) => write(({ database }) => writeWorkspace(database, slug, content, clock.now())),
 
     removeWorkspace: (slug) => {
@@ -104,6 +106,25 @@ function look(database: Connection['database']): RecordsLook {
     chunkSize: setting('text_splitter_chunk_size'),
     chunkOverlap: setting('text_splitter_chunk_overlap'),
   };
+}
+
+/** A slice holds a read lock for some 15 ms. */
+const LOOK_ROWS = 50_000;
+
+function strayVectorIds(read: <T>(body: (connection: Connection) => T) => T): { docId: string; vectorId: string }[] {
+  const strays: { docId: string; vectorId: string }[] = [];
+  const last = read(({ database }) => Number(database.prepare('select max(id) as last from document_vectors').get()?.['last'] ?? 0));
+  for (let from = 0; from < last; from += LOOK_ROWS)
+    read(({ database }) => {
+      const rows = database
+        .prepare(
+          `select docId, vectorId from document_vectors v where v.id > ? and v.id <= ? and substr(vectorId, 15, 1) = '5'
+           and not exists (select 1 from workspace_documents d where d.docId = v.docId)`,
+        )
+        .all(from, from + LOOK_ROWS);
+      for (const row of rows) strays.push({ docId: String(row['docId']), vectorId: String(row['vectorId']) });
+    });
+  return strays;
 }
 
 /** One bounded step of removing a workspace; true when its own row is gone. */
