@@ -24,14 +24,14 @@ async function refusal(...args: string[]): Promise<string> {
 
 test('without arguments the commands are listed', async () => {
   const { text } = await run([]);
-  for (const name of ['agent', 'status', 'deletes', 'quarantine', 'conflicts', 'config', 'demo'])
+  for (const name of ['agent', 'status', 'deletes', 'quarantine', 'conflicts', 'copy', 'config', 'demo'])
     assert.match(text, new RegExp(`^ {2}${name} +\\w`, 'm'));
   assert.equal((await run(['--help'])).text, text);
   assert.equal((await run(['help'])).text, text);
 });
 
 test('every command explains itself without doing anything', async () => {
-  for (const name of ['status', 'deletes', 'quarantine', 'conflicts', 'config', 'demo']) {
+  for (const name of ['status', 'deletes', 'quarantine', 'conflicts', 'copy', 'config', 'demo']) {
     const { text } = await run([name, '--help']);
     assert.match(text, new RegExp(`^usage: docbus ${name}`));
     assert.equal((await run(['help', name])).text, text);

@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, Listed>> = {
   deletes: { about: 'list, approve or revert deletions that the guard holds', load: () => import('./deletes.ts') },
   quarantine: { about: 'list or retry changes that could not be applied', load: () => import('./quarantine.ts') },
   conflicts: { about: 'list edits that lost against another, and where their content is', load: () => import('./conflicts.ts') },
+  copy: { about: 'copy a log into another: backup, restore, migration, bridge', load: () => import('./copy.ts') },
   config: { about: "show the agent's settings and where each comes from", load: () => import('./config.ts') },
   demo: { about: 'three replicas on this machine, from nothing to converged', load: () => import('./demo.ts') },
 };

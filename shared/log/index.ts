@@ -1,7 +1,7 @@
 // @docbus/log: the shared log. Drivers are reached through openLog, which loads only the one that is used.
 export * from './codec.ts';
 export * from './open.ts';
-export { dropParts, partsOf } from './parts.ts';
+export { dropParts, partRecord, partsOf } from './parts.ts';
 export * from './payload.ts';
 export type * from './port.ts';
 export { changeSchemas, type ChangeType } from './schema.ts';

@@ -1,4 +1,5 @@
 // A log by its URL: the scheme chooses the driver, and only that driver and its libraries are loaded.
+import { existsSync } from 'node:fs';
 import { DocbusError } from '@docbus/core';
 import { createSealedLog } from './seal.ts';
 import type { Log, LogOptions } from './port.ts';
@@ -42,6 +43,15 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
 export async function openLogWith(secrets: readonly string[], url: string, options: LogOptions, signal: AbortSignal): Promise<Log> {
   const log = await openLog(url, options, signal);
   return secrets.length === 0 ? log : createSealedLog(log, { ...options, secrets });
+}
+
+/** The same log for somebody who only reads: where there is none, none is made, but its first use is an error. Throws `config_invalid`. */
+export function existingLogUrl(url: string): string {
+  const scheme = checkLogUrl(url);
+  if (scheme === 'memory:') throw invalid('the log in memory holds nothing that another process wrote', examples['sqlite:']);
+  if (scheme !== 'sqlite:') return /[?&]create=/.test(url) ? url : `${url}${url.includes('?') ? '&' : '?'}create=false`;
+  if (!existsSync(sqlitePath(url))) throw invalid(`there is no file ${sqlitePath(url)}`, 'the file that holds the log');
+  return url;
 }
 
 /** The scheme of a URL that openLog takes. Throws `config_invalid` with an example. Brokers' drivers look at the rest themselves. */

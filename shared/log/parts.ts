@@ -23,11 +23,13 @@ export function partsOf(key: Key, packedBytes: number): number {
 }
 
 export function partRecords(key: Key, hash: string, packed: Uint8Array): LogRecord[] {
-  return Array.from({ length: partsOf(key, packed.length) }, (_, index) => ({
-    key: partKey(key, hash, index),
-    value: packed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES),
-    headers: { 'content-type': 'application/zstd' },
-  }));
+  return Array.from({ length: partsOf(key, packed.length) }, (_, index) =>
+    partRecord({ key, hash, index }, packed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES)),
+  );
+}
+
+export function partRecord({ key, hash, index }: PartName, bytes: Uint8Array): LogRecord {
+  return { key: partKey(key, hash, index), value: bytes, headers: { 'content-type': 'application/zstd' } };
 }
 
 /** Null values for the parts of a payload that nothing names any more. */
