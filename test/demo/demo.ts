@@ -10,9 +10,10 @@ import { createEmbedder } from '../embedder/index.ts';
 import { findChroma } from '../servers/chroma-find.ts';
 import { environment } from '../servers/find.ts';
 import type { Found } from '../stand-in/index.ts';
-import { compareReplicas, identicalCount, type Check, type Compared } from './compare.ts';
+import { compareReplicas, identicalCount, type Check } from './compare.ts';
 import { openReplica, type DemoReplica } from './replica.ts';
 import { bar, seconds, wrap, type Screen } from './screen.ts';
+import { inspectAll, showWhile, untilSame, type Three } from './until-same.ts';
 import { excerptOf, ownTexts, textsOf, type Library } from './texts.ts';
 
 export type DemoOptions = {
@@ -24,12 +25,8 @@ export type DemoOptions = {
 };
 
 const names = ['replica-1', 'replica-2', 'replica-3'] as const;
-type Three = readonly [DemoReplica, DemoReplica, DemoReplica];
 type Placed = { readonly name: string; readonly path: DocPath };
 
-/** Without any movement for this long, something is wrong. */
-const STALLED_MS = 30_000;
-const LOOK_MS = 100;
 const PASSAGES = 3;
 
 /** Runs the whole demo, ends everything it started, and says whether all replicas are identical. */
@@ -260,62 +257,6 @@ async function loseAndRebuild(
       `${Math.round((vectors / tookMs) * 1000)} vectors a second.`,
   );
   screen.say(`Calls to an embedder: ${embedded() - before}. The vectors came from the log.`);
-}
-
-/** Draws until the work is done. The work's failure is thrown at once, a failing look never hides it. */
-async function showWhile(work: Promise<void>, draw: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  let done = false;
-  const drawing = async (): Promise<void> => {
-    while (!done) {
-      await draw();
-      await systemClock.sleep(LOOK_MS, signal);
-    }
-  };
-  await Promise.all([work.finally(() => (done = true)), drawing()]);
-}
-
-/**
- * Waits until the agents say that they are done and the replicas hold the same, which is looked up in files, rows and Chroma.
- * Rejects where nothing has moved for a while.
- */
-async function untilSame(
-  all: Three,
-  describe: (vectors: readonly number[], statuses: readonly Status[]) => string,
-  screen: Screen,
-  signal: AbortSignal,
-): Promise<readonly Status[]> {
-  let seen = '';
-  let movedAt = systemClock.now();
-  for (;;) {
-    const [statuses, vectors] = await Promise.all([
-      Promise.all(all.map((replica) => replica.status())),
-      Promise.all(all.map((replica) => replica.vectors())),
-    ]);
-    screen.progress(describe(vectors, statuses));
-    const quiet = statuses.every(({ lagRecords, unpublished, ready }) => lagRecords === 0 && unpublished === 0 && ready);
-    const agreed = quiet && new Set(statuses.map(({ digest }) => digest)).size === 1;
-    let checks: readonly Check[] = [];
-    if (agreed) {
-      checks = compareReplicas(await inspectAll(all));
-      if (checks.every(({ differences }) => differences.length === 0)) return statuses;
-    }
-    const now = JSON.stringify([vectors, statuses.map(({ digest, lagRecords, unpublished }) => [digest, lagRecords, unpublished])]);
-    if (now !== seen) [seen, movedAt] = [now, systemClock.now()];
-    if (systemClock.now() - movedAt > STALLED_MS) throw new Error(`The replicas have not become the same.\n${explain(statuses, checks)}`);
-    await systemClock.sleep(LOOK_MS, signal);
-  }
-}
-
-function explain(statuses: readonly Status[], checks: readonly Check[]): string {
-  const said = statuses.flatMap(({ replica, problems, lagRecords, unpublished, held, quarantined }) => [
-    `${replica}: lag ${lagRecords ?? '?'}, unpublished ${unpublished}, held ${held}, quarantined ${quarantined}`,
-    ...problems.map((problem) => `${replica}: ${problem}`),
-  ]);
-  return [...said, ...checks.flatMap(({ differences }) => differences.slice(0, 3).map(({ sentence }) => sentence))].join('\n');
-}
-
-async function inspectAll(all: Three): Promise<readonly Compared[]> {
-  return await Promise.all(all.map(async ({ name, app }) => ({ name, inspection: await app.inspect() })));
 }
 
 type Column = (replica: DemoReplica, status: Status) => number;
