@@ -1,4 +1,5 @@
-// Which edits of this replica stand in the way of incoming changes: the same key, or a membership that a deletion would take along.
+// Which edits of this replica stand in the way of incoming changes: the same key, or a membership of a document, embedding or
+// workspace that is about to change: its rows are looked at then, and rows that nobody has published are not written over.
 import { documentKey, embeddingKey, parseKey, workspaceKey, type Change, type Key } from '@docbus/core';
 import { isBootstrapping, type Context } from './context.ts';
 import { examineCache, examineContent, examineDocument } from './examine.ts';
@@ -20,12 +21,12 @@ export function relevantEdits(context: Context, changes: readonly Change[]): Rea
     touch(context, parsed.path);
     for (const needed of [key, workspaceKey(parsed.slug), documentKey(parsed.path), embeddingKey(parsed.path)]) edits.add(needed);
   };
-  const doomed = new Set<string>();
-  for (const { key, state: changeState } of changes) {
+  const touched = new Set<string>();
+  for (const { key } of changes) {
     const parsed = parseKey(key);
-    if (changeState === 'deleted' && parsed.kind === 'workspace') doomed.add(`slug ${parsed.slug}`);
-    if (changeState === 'deleted' && parsed.kind === 'document') doomed.add(`path ${parsed.path}`);
-    if (parsed.kind === 'membership') addMembership(key);
+    if (parsed.kind === 'workspace') touched.add(`slug ${parsed.slug}`);
+    else if (parsed.kind === 'membership') addMembership(key);
+    else touched.add(`path ${parsed.path}`);
     if (firstContact(key)) continue;
     switch (parsed.kind) {
       case 'document':
@@ -45,7 +46,8 @@ export function relevantEdits(context: Context, changes: readonly Change[]): Rea
         break;
     }
   }
-  if (doomed.size > 0)
-    for (const [key, { slug, path }] of state.memberships) if (doomed.has(`slug ${slug}`) || doomed.has(`path ${path}`)) addMembership(key);
+  if (touched.size > 0)
+    for (const [key, { slug, path }] of state.memberships)
+      if (touched.has(`slug ${slug}`) || touched.has(`path ${path}`)) addMembership(key);
   return edits;
 }
