@@ -49,7 +49,8 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   const merged = mergeBatch(context, batch);
   if (merged.winners.length > 0) requirePlaces(context);
   const applied = await applyWinners(context, merged.winners, unpublished, signal);
-  if (merged.winners.length > 0) requirePlaces(context);
+  const emptied = merged.winners.some(({ change }) => change.state === 'deleted');
+  if (merged.winners.length > 0) requirePlaces(context, { emptied });
   manifest.transaction(() => {
     for (const conflict of merged.conflicts) conflict();
     for (const { change, packed } of merged.winners) {
