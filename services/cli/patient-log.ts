@@ -22,7 +22,7 @@ export function createPatientLog(log: Log, { clock, forEver, onProblem }: Patien
         const mayPass = isDocbusError(error) && (error.remedy === 'retry' || (forEver && error.remedy === 'wait'));
         if (!mayPass || signal.aborted || (!forEver && tries === TRIES)) throw error;
         onProblem(error.message);
-        await clock.sleep(nextPauseMs(tries, clock), signal);
+        await clock.sleep(nextPauseMs(tries, clock), signal).catch(() => undefined); // aborted: the next try says so
       }
     }
   };
