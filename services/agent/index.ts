@@ -1,4 +1,6 @@
 // @docbus/agent: the sidecar of one replica. runAgent puts the ports together and runs the loop until it is asked to stop.
+import { existsSync } from 'node:fs';
+import { sep } from 'node:path';
 import { DocbusError } from '@docbus/core';
 import { openLogWith, type Log } from '@docbus/log';
 import { openCaches } from '@docbus/replica/caches.ts';
@@ -8,7 +10,7 @@ import { lockState } from '@docbus/replica/lock.ts';
 import { Manifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createChromaVectors } from '@docbus/replica/vectors-chroma.ts';
-import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@docbus/runtime';
+import { createBell, hidePasswords, nextPauseMs, serveHttp, type Clock, type Logger } from '@docbus/runtime';
 import { createAgent, type Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 import { openConflictFiles } from './conflict-files.ts';
@@ -41,6 +43,7 @@ const DATABASE_BUSY_MS = 500;
  * everything else that may pass is waited for, with the agent not ready meanwhile.
  */
 export async function runAgent(config: AgentConfig, { signal, logger, clock, decorate = (options) => options }: RunOptions): Promise<void> {
+  await waitForStorage(config, { signal, logger, clock });
   using held = new DisposableStack();
   held.use(lockState({ stateDir: config.stateDir }));
   using manifest = new Manifest({ directory: config.stateDir, clock });
@@ -90,6 +93,20 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   );
   await loop.run(signal);
   logger.info({}, 'the agent stopped');
+}
+
+/** A state directory inside a storage that is not there would be made on the empty mount point, and vanish under the volume. */
+async function waitForStorage(
+  { storageDir, stateDir }: AgentConfig,
+  { signal, logger, clock }: Omit<RunOptions, 'decorate'>,
+): Promise<void> {
+  for (let attempt = 1; stateDir.startsWith(storageDir + sep) && !existsSync(storageDir); attempt++) {
+    logger.error(
+      { code: 'storage_missing', storage: storageDir },
+      'the storage directory is not there; mount it, or set DOCBUS_STORAGE_DIR',
+    );
+    await clock.sleep(nextPauseMs(attempt, clock), signal);
+  }
 }
 
 /** The name is in every version this manifest has published: another one would make its own past somebody else's. */
