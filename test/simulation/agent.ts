@@ -4,13 +4,13 @@ import { createAgent, type Agent } from '@docbus/agent';
 import { openConflictFiles } from '@docbus/agent/conflict-files.ts';
 import type { AgentOptions } from '@docbus/agent/context.ts';
 import { guardStorage } from '@docbus/agent/storage-guard.ts';
-import { contentHash, isDocbusError, sha256 } from '@docbus/core';
+import { contentHash, documentKey, isDocbusError, membershipKey, sha256, workspaceKey } from '@docbus/core';
 import { openMemoryLog } from '@docbus/log/memory.ts';
 import type { Log } from '@docbus/log/port.ts';
 import { openCaches } from '@docbus/replica/caches.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
 import { Manifest } from '@docbus/replica/manifest.ts';
-import type { Caches, Documents } from '@docbus/replica/port.ts';
+import type { Caches, Documents, Records } from '@docbus/replica/port.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
 import { checkAppended, checkNotAhead } from './checks-online.ts';
@@ -49,7 +49,7 @@ export function startAgent(world: World, machine: Machine): void {
     replica: {
       documents: watchDocuments(world, machine, openDocuments({ storageDir, clock, documentBytesMax: 1 << 24, durable: false })),
       caches: watchCaches(world, machine, openCaches({ storageDir, clock, durable: false })),
-      records,
+      records: watchRecords(machine, records),
       vectors: createFakeVectors(machine.chroma),
     },
     log: watchLog(world, machine),
@@ -72,6 +72,7 @@ function watchDocuments(world: World, machine: Machine, documents: Documents): D
     write: (path, bytes) => {
       documents.write(path, bytes);
       machine.files.set(path, sha256(bytes));
+      machine.given.add(`${documentKey(path)} ${sha256(bytes)}`);
       stamp(world, join(machine.storageDir, 'documents', path));
     },
     remove: (path) => {
@@ -87,6 +88,20 @@ function watchCaches(world: World, machine: Machine, caches: Caches): Caches {
     write: (path, embedding, ids) => {
       caches.write(path, embedding, ids);
       stamp(world, join(machine.storageDir, 'vector-cache', caches.name(path)));
+    },
+  };
+}
+
+function watchRecords(machine: Machine, records: Records): Records {
+  return {
+    ...records,
+    putWorkspace: (slug, content) => {
+      records.putWorkspace(slug, content);
+      machine.given.add(`${workspaceKey(slug)} ${contentHash(content)}`);
+    },
+    setMemberships: (writes) => {
+      for (const { slug, path, copies } of writes) machine.given.add(`${membershipKey(slug, path)} ${contentHash({ copies })}`);
+      return records.setMemberships(writes);
     },
   };
 }

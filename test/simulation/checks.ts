@@ -1,7 +1,7 @@
 // The checks after quiet. Each carries the number of its invariant in ARCHITECTURE.md.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeEmbedding, documentKey, embeddingKey, parseKey, workspaceKey, type Embedding, type Key } from '@docbus/core';
+import { decodeEmbedding, documentKey, embeddingKey, parseKey, sameVersion, workspaceKey, type Embedding, type Key } from '@docbus/core';
 import { unpackPayload } from '@docbus/log';
 import { parseCache } from '@docbus/replica/cache-file.ts';
 import { cacheName } from '@docbus/replica/caches.ts';
@@ -226,7 +226,7 @@ function checkEdits(world: World): void {
           `${key} ${after.slice(0, 8)} of ${replica} (${operation}, edit ${edit.seq}) is neither in the log nor under conflicts/`,
         );
       }
-      if (next !== undefined || entry === undefined || entry.state === 'deleted' || edit.reset) continue;
+      if (next !== undefined || entry === undefined || entry.state === 'deleted' || edit.reset || edit.firstContact) continue;
       if (isOvertaken(world, edit)) continue;
       fail('1 no deletion is lost', `${key} was deleted on ${replica} (${operation}, edit ${edit.seq}) and is there again: ${say(entry)}`);
     }
@@ -247,12 +247,20 @@ function checkNotUndone(world: World): void {
     const entry = final?.entry(key);
     const hash = entry?.state === 'present' ? entry.hash : '';
     if (hash === '') continue;
+    if (world.machines.some(({ approved }) => approved.has(key))) continue;
     const made = edits.findLastIndex(({ after }) => after === hash);
     const undone = edits.slice(made + 1).find((edit) => edit.before === hash && !edit.exempt && !edit.reset);
     if (undone === undefined || made < 0) continue;
     // A deletion gives way to a put that its replica had not recorded yet: present wins.
     if (undone.after === '' && isOvertaken(world, undone)) continue;
-    if (undone.firstContact && world.kept.has(`${key} ${undone.after}`)) continue;
+    // Somebody who did not know of the edit said the same as what it replaced.
+    const winner = world.journal.findIndex(
+      ({ change }) => change?.key === key && entry !== undefined && sameVersion(change.version, entry.version),
+    );
+    const shown = world.machines.find(({ id }) => id === undone.replica)?.given.has(`${key} ${hash}`);
+    if (winner >= undone.seen && entry?.version.replica !== undone.replica && shown !== true) continue;
+    const forgot = world.machines.find(({ id }) => id === undone.replica)?.forgot ?? 0;
+    if ((undone.firstContact || undone.seq < forgot) && world.kept.has(`${key} ${undone.after}`)) continue;
     fail(
       '1 no edit is undone',
       `${key} is ${hash.slice(0, 8)} again, which ${undone.replica} had replaced by ${undone.after.slice(0, 8) || 'nothing'} (${undone.operation}, edit ${undone.seq})`,

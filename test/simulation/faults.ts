@@ -253,8 +253,9 @@ function returnVolume(world: World, machine: Machine): void {
       break;
     case 'no documents':
       if (!existsSync(away(machine, 'documents'))) break;
-      rmSync(documents, { recursive: true, force: true });
-      renameSync(away(machine, 'documents'), documents);
+      // Where no document was left to be missed, the agent could not know: what it wrote is put back with the rest.
+      cpSync(away(machine, 'documents'), documents, { recursive: true, preserveTimestamps: true });
+      rmSync(away(machine, 'documents'), { recursive: true });
       break;
     case 'new database':
       rmSync(databaseOf(machine), { force: true });

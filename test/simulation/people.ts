@@ -59,6 +59,11 @@ export async function breakOff(world: World, machine: Machine): Promise<void> {
   if (operation === undefined) return;
   await operation.steps.return(undefined);
   await drain();
+  // A text that AnythingLLM has begun to write over is gone, by its own doing.
+  for (const [path, state] of machine.files)
+    if (state.startsWith(BROKEN))
+      for (const edit of world.edits)
+        if (edit.replica === machine.id && edit.key === documentKey(path) && edit.after === whole(state)) edit.exempt = true;
   // A reset that did not get as far as its event looks like many removals, to anybody.
   if (operation.reset) for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= operation.since) edit.reset = false;
   world.trace(`${machine.id} people: ${operation.name} is broken off`);
@@ -207,8 +212,10 @@ function changed(world: World, machine: Machine, operation: Operation, path: Doc
 
 /** After a disk came back or went: what is there is what is there. */
 export function lookAgain(machine: Machine): void {
+  const before = new Map(machine.files);
   machine.files.clear();
-  for (const [path, hash] of documentsOn(machine.storageDir)) machine.files.set(path, hash === BROKEN ? `${BROKEN} ` : hash);
+  for (const [path, hash] of documentsOn(machine.storageDir))
+    machine.files.set(path, hash === BROKEN ? `${BROKEN} ${whole(before.get(path))}` : hash);
   machine.rowsSeen = undefined;
 }
 

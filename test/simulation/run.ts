@@ -133,7 +133,9 @@ async function live(world: World, { steps, faults }: RunOptions): Promise<void> 
     if (random.chance(0.3)) for (let count = random.below(6); count > 0; count--) await wholeOperation(world, machine);
   const rush = random.pick([0.03, 0.08, 0.2]);
   for (let step = 0; step < steps; step++) {
-    world.now += random.chance(0.03) ? 200 + random.below(3000) : random.below(9);
+    // A reset removes rows first and logs its event a moment later, never seconds later.
+    const resetting = machines.some(({ operation }) => operation?.reset === true);
+    world.now += !resetting && random.chance(0.03) ? 200 + random.below(3000) : random.below(9);
     const machine = random.pick(machines);
     if (faults.size > 0 && random.chance(0.02)) await drawFault(world, machine, faults);
     else if (machine.operation !== undefined && random.chance(0.5)) {
