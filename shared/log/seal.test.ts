@@ -25,12 +25,16 @@ const old = 'an-old-secret-an-old-secret-an-old-secret';
 const fresh = 'a-new-secret-a-new-secret-a-new-secret-a';
 const path = parseDocPath('custom-documents/Kündigung Müller.json');
 
-for (const secrets of [[old], [fresh, old]])
-  logConformance(`memory, sealed with ${secrets.length === 1 ? 'one secret' : 'two secrets'}`, {
-    compactsAtAppend: true,
+for (const [secrets, compactsAtAppend] of [
+  [[old], true],
+  [[old], false],
+  [[fresh, old], true],
+] as const)
+  logConformance(`a sealed memory${compactsAtAppend ? ', compacting at append' : ''}, secrets: ${secrets.length}`, {
+    compactsAtAppend,
     deadlineMs: 2000,
     create: async () => {
-      const store = createMemoryStore({ clock: systemClock, compactsAtAppend: true });
+      const store = createMemoryStore({ clock: systemClock, compactsAtAppend });
       return {
         open: async (replica) => sealed(store, replica, secrets),
         recreate: async () => recreateMemoryStore(store),

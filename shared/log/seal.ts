@@ -23,6 +23,8 @@ import { deriveKey, secretId } from './secrets.ts';
 
 const CIPHER = 'aes-256-gcm';
 const LENGTH_BYTES = 4;
+/** A null value cannot be sealed, so what it is about is sealed beside it. */
+const NULL_HEADER = 'docbus-sealed';
 const GROUP_BYTES = 16;
 /** More than sealing adds to a record, for those who ask before they append: the key twice and some 250 bytes. */
 const OVERHEAD_BYTES = 16 * 1024;
@@ -45,36 +47,38 @@ export function createSealedLog(log: Log, { secrets, replica, clock }: SealOptio
 
   const seal = (record: LogRecord): LogRecord => {
     const key = sealedKey(first, record.key);
-    if (record.value === null) return { key, value: null, headers: {} };
     const head = Buffer.from(JSON.stringify([record.key, record.headers]));
     const length = Buffer.alloc(LENGTH_BYTES);
     length.writeUInt32LE(head.length);
     const nonce = clock.random(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, first.value, nonce).setAAD(boundTo(key, replica));
+    const cipher = createCipheriv(CIPHER, first.value, nonce).setAAD(boundTo(key, replica, record.value === null));
     const id = Buffer.from(first.id, 'hex');
-    const sealed = [cipher.update(length), cipher.update(head), cipher.update(record.value), cipher.final()];
-    return {
-      key,
-      value: Buffer.concat([SEALED_MAGIC, id, nonce, ...sealed, cipher.getAuthTag()]),
-      headers: { 'content-type': SEALED_TYPE, [REPLICA_HEADER]: replica },
-    };
+    const sealed = [cipher.update(length), cipher.update(head), cipher.update(record.value ?? Buffer.alloc(0)), cipher.final()];
+    const bytes = Buffer.concat([SEALED_MAGIC, id, nonce, ...sealed, cipher.getAuthTag()]);
+    return record.value === null
+      ? { key, value: null, headers: { [REPLICA_HEADER]: replica, [NULL_HEADER]: bytes.toString('base64') } }
+      : { key, value: bytes, headers: { [REPLICA_HEADER]: replica, 'content-type': SEALED_TYPE } };
   };
 
   const open = (record: LogRecord): LogRecord => {
-    if (record.value === null) return record;
+    if (record.value === null) return record.headers[NULL_HEADER] === undefined ? record : openBytes(record, null);
     if (!isSealedKey(record.key)) throw notSealed(record);
-    const parsed = parseSealedValue(record.value);
+    return openBytes(record, record.value);
+  };
+
+  const openBytes = (record: LogRecord, value: Uint8Array | null): LogRecord => {
+    const parsed = parseSealedValue(value ?? Buffer.from(record.headers[NULL_HEADER] ?? '', 'base64'));
     if (parsed === undefined) throw changedOnItsWay(record);
     const sealer = sealers.find(({ id }) => id === parsed.secretId);
     if (sealer === undefined) throw secretUnknown(record);
-    const decipher = createDecipheriv(CIPHER, sealer.value, parsed.nonce)
-      .setAAD(boundTo(record.key, record.headers[REPLICA_HEADER] ?? ''))
-      .setAuthTag(parsed.tag);
     try {
+      const decipher = createDecipheriv(CIPHER, sealer.value, parsed.nonce)
+        .setAAD(boundTo(record.key, record.headers[REPLICA_HEADER] ?? '', value === null))
+        .setAuthTag(parsed.tag);
       const clear = Buffer.concat([decipher.update(parsed.sealed), decipher.final()]);
       const valueAt = LENGTH_BYTES + clear.readUInt32LE();
       const [key, headers] = JSON.parse(clear.toString('utf8', LENGTH_BYTES, valueAt)) as [string, Record<string, string>];
-      return { key, headers, value: clear.subarray(valueAt) };
+      return { key, headers, value: value === null ? null : clear.subarray(valueAt) };
     } catch (cause) {
       throw changedOnItsWay(record, cause);
     }
@@ -98,7 +102,9 @@ export function createSealedLog(log: Log, { secrets, replica, clock }: SealOptio
       return records.map((record): ReadRecord => {
         const { position, time } = record;
         const opened = orRefusal(() => open(record));
-        return isDocbusError(opened) ? { ...record, refused: opened } : { ...opened, position, time };
+        if (!isDocbusError(opened)) return { ...opened, position, time };
+        // Whoever can append a null value can do no more harm with it than the log's own operator.
+        return record.value === null ? record : { ...record, refused: opened };
       });
     },
     end: (after, signal) => log.end(after, signal),
@@ -126,8 +132,8 @@ function sealedKey({ name, group }: Sealer, key: string): string {
 }
 
 /** What cannot be changed without breaking the seal, beside the content. */
-function boundTo(key: string, replica: string): Buffer {
-  return Buffer.from(JSON.stringify([key, replica]));
+function boundTo(key: string, replica: string, isNull: boolean): Buffer {
+  return Buffer.from(JSON.stringify([key, replica, isNull]));
 }
 
 function orRefusal(open: () => LogRecord): LogRecord | DocbusError {

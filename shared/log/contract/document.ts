@@ -133,7 +133,13 @@ const otherMessages: readonly (readonly [string, Json])[] = [
       title: 'Drop a part',
       summary: 'Removes a part that no change names any more. Compaction removes it; a reader ignores it.',
       description: 'On Kafka a null value. RabbitMQ has none: there an empty body with the header docbus-null.',
-      headers: headersWith({ 'docbus-null': { type: 'string', const: 'true' } }, []),
+      headers: headersWith(
+        {
+          'docbus-null': { type: 'string', const: 'true' },
+          'docbus-sealed': { type: 'string', description: 'in a sealed log: what is dropped, sealed like a value, in base64' },
+        },
+        [],
+      ),
       payload: { type: 'null' },
       bindings: bindings('^(part|sealed)/', 'drop'),
     },
