@@ -1,13 +1,14 @@
 // publish: disk vs manifest -> log. Edits are written to the outbox with their versions, appended, and only then recorded
 // (invariant 4). Whatever fails or dies in between is appended again exactly as it stands: same version, same content.
-import { baseOn, embeddingKey, isDocbusError, kindOf, membershipKey, parseKey, type Change, type Content, type Key } from '@docbus/core';
+import { baseOn, isDocbusError, kindOf, parseKey, type Change, type Key } from '@docbus/core';
 import { dropParts, partsOf, recordsOf } from '@docbus/log';
 import type { LogRecord } from '@docbus/log/port.ts';
-import { idsHashOf, type Outgoing, type Recorded } from '@docbus/replica/manifest.ts';
+import type { Outgoing, Recorded } from '@docbus/replica/manifest.ts';
 import { collectDeletions, deletionOrder } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
 import { checkFreshFills } from './fresh-fills.ts';
+import { observeFills } from './observe-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
 import { surveyFiles, surveyRecords } from './survey.ts';
 
@@ -88,8 +89,9 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
     ...recordsOf(change, packed),
   ]);
   await log.append(records, signal);
-  const fills = outgoing.flatMap(({ change }) =>
-    change.state === 'present' ? observeFills(context, change.key, change.hash, change.content, outgoing) : [],
+  const observed = observeFills(
+    context,
+    outgoing.map(({ change }) => change),
   );
   manifest.transaction(() => {
     for (const { change, packed } of outgoing) {
@@ -103,7 +105,8 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
       for (const waiting of waitingFor(context, change)) requestMaterialise(manifest, waiting);
       for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
     }
-    for (const write of fills) write();
+    for (const fill of observed.fills) manifest.putFill(fill);
+    for (const key of observed.refill) requestMaterialise(manifest, key);
     manifest.clearOutbox();
   });
   logger.debug({ changes: outgoing.length, records: records.length }, 'published');
@@ -129,46 +132,6 @@ function dropSuperseded({ manifest }: Context, key: Key, hash: string): readonly
   const old = manifest.payloadBytes(key);
   if (old === undefined || old.hash === hash) return [];
   return dropParts(key, old.hash, partsOf(key, old.bytes));
-}
-
-/**
- * What AnythingLLM itself put into the collections: a docId whose vector ids are new to us was filled by it with what its cache
- * holds. One whose ids are the ones we know still holds an earlier embedding: an intent has it refilled.
- */
-function observeFills(
-  { replica: { records }, manifest }: Context,
-  key: Key,
-  hash: string,
-  content: Content,
-  outgoing: readonly Outgoing[],
-): (() => void)[] {
-  const parsed = parseKey(key);
-  if (parsed.kind === 'embedding') {
-    const rows = records.membershipsOf([parsed.path]);
-    const ids = records.vectorIds(rows.flatMap(({ copies }) => copies.map(({ docId }) => docId)));
-    return rows.flatMap(({ slug, copies }) => {
-      const stale = copies.some(({ docId }) => {
-        const fill = manifest.fill(docId);
-        return fill !== undefined && fill.hash !== hash && fill.idsHash === idsHashOf(ids.get(docId) ?? []);
-      });
-      const seen = copies.map(({ docId }) => ({ docId, hash, idsHash: idsHashOf(ids.get(docId) ?? []) }));
-      return [
-        () => (stale ? requestMaterialise(manifest, membershipKey(slug, parsed.path)) : seen.forEach((fill) => manifest.putFill(fill))),
-      ];
-    });
-  }
-  if (parsed.kind !== 'membership' || !('copies' in content)) return [];
-  const own = outgoing.find(({ change }) => change.key === embeddingKey(parsed.path))?.change;
-  const embedding = own?.state === 'present' ? own.hash : manifest.entry(embeddingKey(parsed.path))?.hash;
-  if (embedding === undefined || embedding === '') return [];
-  const fresh = content.copies.filter(({ docId }) => manifest.fill(docId) === undefined);
-  if (fresh.length === 0) return [];
-  const ids = records.vectorIds(fresh.map(({ docId }) => docId));
-  return fresh.map(
-    ({ docId }) =>
-      () =>
-        manifest.putFill({ docId, hash: embedding, idsHash: idsHashOf(ids.get(docId) ?? []) }),
-  );
 }
 
 /** Memberships that could not be applied while their workspace or document was gone, and now can. */
