@@ -11,7 +11,7 @@ import { StreamGone } from './rabbitmq-errors.ts';
 import { fromMessage, isIdentityKey, readHead, type Delivered, type StreamHead, type StreamOptions } from './rabbitmq-stream.ts';
 
 /** Unacknowledged deliveries: the most that RabbitMQ sends ahead. */
-const PREFETCH = 100;
+const PREFETCH = 32;
 /** Above this nothing is acknowledged, so that at most PREFETCH more records come. */
 const BUFFER_BYTES_MAX = 8 << 20;
 const SCHEME = 'amqp';
