@@ -1,8 +1,9 @@
 // The agent of one replica: bounded steps over its ports. The loop (run.ts), the simulation and the tests call the same steps.
 import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
-import { applyWinners, type Winner } from './apply.ts';
+import { applyWinners, type Applied } from './apply.ts';
 import { consumeOnce } from './consume.ts';
 import { createState, writeMarks, type AgentOptions, type Context, type Scope } from './context.ts';
+import type { Winner } from './groups.ts';
 import { quarantineOf } from './incoming.ts';
 import { recordFills } from './materialise.ts';
 import { entryOf, learnDimensions, publishOnce, storePayload, type StepResult } from './publish.ts';
@@ -120,27 +121,30 @@ async function retryQuarantined(context: Context, ids: ReadonlySet<string> | und
 
 async function applyAndRecord(context: Context, winners: readonly Winner[], signal: AbortSignal): Promise<number> {
   const { manifest } = context;
-  const applied = await applyWinners(context, winners, new Set(), signal);
-  manifest.transaction(() => {
-    for (const { change, packed } of winners) {
-      manifest.dropIntents(change.key);
-      const refusal = applied.refused.get(change.key);
-      if (refusal !== undefined) {
-        manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
-        continue;
+  let refusals = 0;
+  const record = ({ winners: some, refused, memberships, marks }: Applied): void =>
+    manifest.transaction(() => {
+      for (const { change, packed } of some) {
+        manifest.dropIntents(change.key);
+        const refusal = refused.get(change.key);
+        if (refusal !== undefined) {
+          refusals += 1;
+          manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
+          continue;
+        }
+        for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
+        manifest.record({
+          ...entryOf(change),
+          applied: kindOf(change.key) !== 'membership',
+          logged: manifest.entry(change.key)?.logged ?? true,
+        });
+        storePayload(context, change, packed);
+        learnDimensions(context, change, false);
       }
-      for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
-      manifest.record({
-        ...entryOf(change),
-        applied: kindOf(change.key) !== 'membership',
-        logged: manifest.entry(change.key)?.logged ?? true,
-      });
-      storePayload(context, change, packed);
-      learnDimensions(context, change, false);
-    }
-    for (const [key, done] of applied.memberships.applied) manifest.setApplied(key, done);
-    recordFills(manifest, applied.memberships);
-    writeMarks(manifest, applied.marks);
-  });
-  return applied.refused.size;
+      for (const [key, done] of memberships.applied) manifest.setApplied(key, done);
+      recordFills(manifest, memberships);
+      writeMarks(manifest, marks);
+    });
+  await applyWinners(context, { winners, overruled: new Set(), record }, signal);
+  return refusals;
 }

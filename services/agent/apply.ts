@@ -1,5 +1,6 @@
 // apply makes the winners of a batch true on this replica: files, caches, rows, vectors. Effects first, memory second: nothing is
 // recorded here but intents, so a crash anywhere is followed by the same work again. One bad change refuses itself, not the batch.
+// A large batch goes in groups, so that Chroma works on the vectors of one while the next is made ready.
 import {
   decodeEmbedding,
   documentKey,
@@ -7,6 +8,7 @@ import {
   embeddingKey,
   formatVersion,
   isDocbusError,
+  kindOf,
   membershipKey,
   parseKey,
   type Change,
@@ -22,13 +24,16 @@ import { unpackPayload } from '@docbus/log';
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { examineCache, examineContent, examineDocument } from './examine.ts';
-import { materialise, type Materialised, type View } from './materialise.ts';
+import { groupsOf, pathIn, type Group, type Winner } from './groups.ts';
+import { beginMaterialise, openVectorQueue, type Materialised, type View } from './materialise.ts';
 import { recordedEmbedding } from './recorded.ts';
 import { chunksComeFrom } from './stale.ts';
 import { vectorIdsOf } from './vector-ids.ts';
+import type { VectorGroup } from './vector-queue.ts';
 
-export type Winner = { readonly change: Change; readonly packed: Uint8Array | undefined };
+/** What came of a group of winners, to be recorded with them. */
 export type Applied = {
+  readonly winners: readonly Winner[];
   readonly refused: ReadonlyMap<Key, DocbusError>;
   readonly memberships: Materialised;
   readonly marks: readonly Mark[];
@@ -36,64 +41,116 @@ export type Applied = {
 
 type Embedded = { readonly hash: string; readonly embedding: Embedding; readonly adopted: boolean; cached: boolean };
 
-/** One batch's work in progress. */
+/** One group's work in progress. Only `group` and `marks` are its own, the rest is about the whole batch. */
 type Work = {
   readonly context: Context;
   readonly winners: ReadonlyMap<Key, Winner>;
   readonly overruled: ReadonlySet<Key>;
   readonly refused: Map<Key, DocbusError>;
+  /** of groups that are not yet recorded */
   readonly embeddings: Map<DocPath, Embedded>;
+  /** documents of the groups that are not yet recorded */
+  readonly documents: Map<DocPath, Uint8Array>;
+  readonly group: Group;
   readonly marks: Mark[];
 };
 
-/** `overruled`: local edits that could not be published and give way; their content is kept under conflicts. */
-export async function applyWinners(
-  context: Context,
-  winners: readonly Winner[],
-  overruled: ReadonlySet<Key>,
-  signal: AbortSignal,
-): Promise<Applied> {
-  const { replica, manifest, state } = context;
-  const work: Work = {
+export type ApplyOptions = {
+  readonly winners: readonly Winner[];
+  /** local edits that could not be published and give way; their content is kept under conflicts */
+  readonly overruled: ReadonlySet<Key>;
+  /** Called once for each group, in order, as soon as it is true on disk. */
+  readonly record: (applied: Applied, isLast: boolean) => void;
+};
+
+/**
+ * Applies winners, one per key, in groups: while Chroma works on the vectors of one, the next is made ready. What a group is about has
+ * nothing to do with the groups beside it.
+ */
+export async function applyWinners(context: Context, { winners, overruled, record }: ApplyOptions, signal: AbortSignal): Promise<void> {
+  await using queue = openVectorQueue(context, signal);
+  const embeddings = new Map<DocPath, Embedded>();
+  const documents = new Map<DocPath, Uint8Array>();
+  const shared = {
     context,
     winners: new Map(winners.map((winner) => [winner.change.key, winner])),
     overruled,
-    refused: new Map(),
-    embeddings: new Map(),
-    marks: [],
+    refused: new Map<Key, DocbusError>(),
+    embeddings,
+    documents,
   };
+  let previous: (() => Promise<Applied>) | undefined;
+  const finish = async (isLast: boolean): Promise<void> => {
+    if (previous === undefined) return;
+    const applied = await previous();
+    previous = undefined;
+    record(applied, isLast);
+    for (const { change } of applied.winners) {
+      const path = pathIn(change.key);
+      if (path === undefined) continue;
+      embeddings.delete(path);
+      documents.delete(path);
+    }
+  };
+  for (const group of groupsOf(context, winners)) {
+    if (group.alone) await finish(false);
+    const next = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
+    await finish(false);
+    previous = next;
+  }
+  await finish(true);
+}
+
+/** What it returns waits for the group's vectors and does the rest. */
+async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal): Promise<() => Promise<Applied>> {
+  const { context, group } = work;
+  const { replica, manifest, state } = context;
   const byKind = (kind: string, changeState: Change['state']): Change[] =>
-    winners.map(({ change }) => change).filter((change) => change.state === changeState && parseKey(change.key).kind === kind);
+    group.winners.map(({ change }) => change).filter((change) => change.state === changeState && kindOf(change.key) === kind);
 
   checkEmbeddings(work, byKind('embedding', 'present'));
-  const documents = checkDocuments(work, winners);
+  const documents = checkDocuments(work);
   manifest.transaction(() => {
-    for (const { change } of winners)
-      if (!work.refused.has(change.key))
-        manifest.putIntent({ ...change, revision: change.version.revision });
+    for (const { change } of group.winners)
+      if (!work.refused.has(change.key)) manifest.putIntent({ ...change, revision: change.version.revision });
   });
 
   for (const { path, bytes, hash } of documents) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));
   for (const change of byKind('workspace', 'present')) writeWorkspace(work, change);
 
   const keys = affectedMemberships(work);
-  const memberships = await materialise(context, keys, viewOf(work), signal);
-  for (const [key, error] of memberships.refused) refuseEmbeddingOf(work, key, error);
-  for (const path of work.embeddings.keys()) writeCache(work, path);
+  const finishMemberships = await beginMaterialise(context, keys, viewOf(work), vectors, signal);
+  // While the vectors are on their way to Chroma is the cheapest moment to write the caches.
+  if (!group.more) await vectors.send();
+  const cached = byKind('embedding', 'present').map(({ key }) => pathOf(key));
+  for (const path of cached) writeCache(work, path);
+  const onDisk = syncedFiles(context);
+  onDisk.catch(() => {}); // thrown when it is awaited
 
-  for (const change of byKind('embedding', 'deleted')) dropCache(work, pathOf(change.key));
-  for (const { key } of byKind('workspace', 'deleted')) {
-    const { slug } = parseKey(key) as { slug: Slug };
-    keepOverruledWorkspace(work, key, slug);
-    replica.records.removeWorkspace(slug);
-    await replica.vectors.removeCollection(slug, signal);
-  }
-  for (const { key } of byKind('document', 'deleted')) removeDocument(work, pathOf(key));
+  return async () => {
+    const memberships = await finishMemberships();
+    for (const [key, error] of memberships.refused) refuseEmbeddingOf(work, key, error);
 
-  // What was seen before we wrote says nothing about what is there now.
-  for (const key of [...work.winners.keys(), ...keys]) forget(context, key);
-  if (winners.some(({ change }) => change.state === 'deleted')) state.dirty.records = true;
-  return { refused: work.refused, memberships, marks: work.marks };
+    for (const change of byKind('embedding', 'deleted')) dropCache(work, pathOf(change.key));
+    for (const { key } of byKind('workspace', 'deleted')) {
+      const { slug } = parseKey(key) as { slug: Slug };
+      keepOverruledWorkspace(work, key, slug);
+      replica.records.removeWorkspace(slug);
+      await replica.vectors.removeCollection(slug, signal);
+    }
+    for (const { key } of byKind('document', 'deleted')) removeDocument(work, pathOf(key));
+    await onDisk;
+    await syncedFiles(context);
+
+    // What was seen before we wrote says nothing about what is there now.
+    for (const key of [...group.winners.map(({ change }) => change.key), ...keys]) forget(context, key);
+    if (group.winners.some(({ change }) => change.state === 'deleted')) state.dirty.records = true;
+    return { winners: group.winners, refused: work.refused, memberships, marks: work.marks };
+  };
+}
+
+async function syncedFiles({ replica: { documents, caches } }: Context): Promise<void> {
+  await Promise.all([documents.synced(), caches.synced()]);
 }
 
 function forget({ state }: Context, key: Key): void {
@@ -104,9 +161,9 @@ function forget({ state }: Context, key: Key): void {
 }
 
 function pathOf(key: Key): DocPath {
-  const parsed = parseKey(key);
-  if (!('path' in parsed)) throw new Error(`${key} has no path`);
-  return parsed.path;
+  const path = pathIn(key);
+  if (path === undefined) throw new Error(`${key} has no path`);
+  return path;
 }
 
 /** Runs the work of one key; an error that only this change deserves refuses it. */
@@ -167,13 +224,14 @@ function checkFingerprint(
 type DocumentWrite = { readonly path: DocPath; readonly bytes: Uint8Array; readonly hash: string };
 
 /** Which documents are to be written. Keeps aside what gives way; throws `aborted` where an edit has to be published first. */
-function checkDocuments(work: Work, winners: readonly Winner[]): readonly DocumentWrite[] {
+function checkDocuments(work: Work): readonly DocumentWrite[] {
   const writes: DocumentWrite[] = [];
-  for (const winner of winners) {
+  for (const winner of work.group.winners) {
     const parsed = parseKey(winner.change.key);
     if (parsed.kind !== 'document' || winner.change.state === 'deleted') continue;
     attemptKey(work, winner.change.key, () => {
       const bytes = unpack(work, winner);
+      work.documents.set(parsed.path, bytes);
       const there = makeWay(work, winner.change.key, parsed.path, winner.change.hash);
       if (there?.hash === winner.change.hash) work.marks.push(...there.marks);
       else writes.push({ path: parsed.path, bytes, hash: winner.change.hash });
@@ -290,15 +348,20 @@ function removeDocument(work: Work, path: DocPath): void {
 
 /** The memberships named in the batch, and those that wait for, or hang on, something in it. */
 function affectedMemberships(work: Work): readonly Key[] {
-  const { context, winners, refused } = work;
+  const { context, winners, refused, group } = work;
   const { manifest, replica } = context;
   const keys = new Set<Key>();
   const rowPaths = new Set<DocPath>();
   const held = new Set(manifest.held().map(({ key }) => key));
-  const waiting = (recorded: readonly Recorded[]): void => {
-    for (const { key, state, applied } of recorded) if (state === 'present' && !applied && !held.has(key)) keys.add(key);
+  const isOfAnotherGroup = (key: Key): boolean => {
+    const path = pathOf(key);
+    return [key, documentKey(path), embeddingKey(path)].some((needed) => winners.has(needed) && !group.keys.has(needed));
   };
-  for (const { change } of winners.values()) {
+  const waiting = (recorded: readonly Recorded[]): void => {
+    for (const { key, state, applied } of recorded)
+      if (state === 'present' && !applied && !held.has(key) && !isOfAnotherGroup(key)) keys.add(key);
+  };
+  for (const { change } of group.winners) {
     if (refused.has(change.key)) continue;
     const parsed = parseKey(change.key);
     switch (parsed.kind) {
@@ -330,7 +393,7 @@ function affectedMemberships(work: Work): readonly Key[] {
 
 /** The manifest as it will be once this batch is recorded. */
 function viewOf(work: Work): View {
-  const { context, winners, refused, embeddings } = work;
+  const { context, winners, refused, embeddings, documents } = work;
   const entry = (key: Key): Recorded | undefined => {
     const winner = refused.has(key) ? undefined : winners.get(key);
     return winner === undefined ? context.manifest.entry(key) : { ...winner.change, applied: true, logged: true };
@@ -343,17 +406,13 @@ function viewOf(work: Work): View {
       if (refused.has(key)) return 'blocked';
       if (winner === undefined) return recordedEmbedding(context, path);
       if (winner.change.state === 'deleted') return 'deleted';
-      const { hash, embedding } = embeddings.get(path)!;
-      return {
-        hash,
-        chunks: embedding.texts.length,
-        load: () => {
-          // Here, while the request before it is on its way to Chroma, is the cheapest moment to write the cache.
-          writeCache(work, path);
-          return embedding;
-        },
-      };
+      const embedded = embeddings.get(path);
+      // Its group is recorded already.
+      if (embedded === undefined) return recordedEmbedding(context, path);
+      const { hash, embedding } = embedded;
+      return { hash, chunks: embedding.texts.length, load: () => embedding };
     },
+    document: (path) => documents.get(path),
     adopted: (path) => embeddings.get(path)?.adopted === true,
     overrule: (key, copies) => {
       const doomed = winners.get(key)?.change.state === 'deleted';

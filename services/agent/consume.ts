@@ -15,8 +15,9 @@ import {
 import { unpackPayload } from '@docbus/log';
 import type { Position } from '@docbus/log/port.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
-import { applyWinners, type Winner } from './apply.ts';
+import { applyWinners, type Applied } from './apply.ts';
 import { collectPuts } from './collect.ts';
+import type { Winner } from './groups.ts';
 import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
 import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
@@ -48,42 +49,54 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
 
   const merged = mergeBatch(context, batch);
   if (merged.winners.length > 0) requirePlaces(context);
-  const applied = await applyWinners(context, merged.winners, unpublished, signal);
   const emptied = merged.winners.some(({ change }) => change.state === 'deleted');
-  if (merged.winners.length > 0) requirePlaces(context, { emptied });
-  manifest.transaction(() => {
-    for (const conflict of merged.conflicts) conflict();
-    for (const { change, packed } of merged.winners) {
-      const refusal = applied.refused.get(change.key);
-      for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
-      manifest.dropIntents(change.key);
-      if (refusal !== undefined) {
-        manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
-        continue;
-      }
-      manifest.record({ ...entryOf(change), applied: kindOf(change.key) !== 'membership', logged: true });
-      storePayload(context, change, packed);
-      learnDimensions(context, change, false);
-      manifest.dropHeld(change.key);
-    }
-    for (const [key, done] of applied.memberships.applied) manifest.setApplied(key, done);
-    recordFills(manifest, applied.memberships);
-    for (const [key, logged] of merged.logged) manifest.setLogged(key, logged);
-    for (const item of [...batch.quarantine, ...merged.quarantine]) manifest.putQuarantine(item);
-    for (const key of batch.usedParts) manifest.dropParts(key);
-    for (const { key, hash, index, bytes } of batch.parts) manifest.putPart(key, hash, index, bytes);
-    writeMarks(manifest, applied.marks);
-    countTrial(context, batch);
-    manifest.setMeta('checkpoint', last.position);
-    if (checkpoint === undefined) manifest.setMeta('read', 'yes');
-  });
+  let isFirst = true;
+  const record = (applied: Applied, isLast: boolean): void => {
+    if (merged.winners.length > 0) requirePlaces(context, { emptied });
+    manifest.transaction(() => {
+      // Before an entry replaces what it is in conflict with.
+      if (isFirst) for (const conflict of merged.conflicts) conflict();
+      isFirst = false;
+      recordApplied(context, applied);
+      if (!isLast) return;
+      for (const [key, logged] of merged.logged) manifest.setLogged(key, logged);
+      for (const item of [...batch.quarantine, ...merged.quarantine]) manifest.putQuarantine(item);
+      for (const key of batch.usedParts) manifest.dropParts(key);
+      for (const { key, hash, index, bytes } of batch.parts) manifest.putPart(key, hash, index, bytes);
+      countTrial(context, batch);
+      manifest.setMeta('checkpoint', last.position);
+      if (checkpoint === undefined) manifest.setMeta('read', 'yes');
+    });
+  };
+  await applyWinners(context, { winners: merged.winners, overruled: unpublished, record }, signal);
   for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
     logger.warn({ code, reason: message }, 'quarantined a record');
-  for (const [key, { code, message }] of applied.refused) logger.warn({ key, code, reason: message }, 'quarantined a change');
   logger.debug({ records: records.length, changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
   // Showing our checkpoint to the product's tools is a courtesy; losing it loses nothing, but an error of the log is still an error.
   await log.report(last.position, signal);
   return { more: true, wakeAt: undefined };
+}
+
+/** Inside the caller's transaction. A group is recorded before the checkpoint is: whoever dies in between meets changes that he knows. */
+function recordApplied(context: Context, { winners, refused, memberships, marks }: Applied): void {
+  const { manifest, logger } = context;
+  for (const { change, packed } of winners) {
+    const refusal = refused.get(change.key);
+    for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
+    manifest.dropIntents(change.key);
+    if (refusal !== undefined) {
+      manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
+      logger.warn({ key: change.key, code: refusal.code, reason: refusal.message }, 'quarantined a change');
+      continue;
+    }
+    manifest.record({ ...entryOf(change), applied: kindOf(change.key) !== 'membership', logged: true });
+    storePayload(context, change, packed);
+    learnDimensions(context, change, false);
+    manifest.dropHeld(change.key);
+  }
+  for (const [key, done] of memberships.applied) manifest.setApplied(key, done);
+  recordFills(manifest, memberships);
+  writeMarks(manifest, marks);
 }
 
 function reachEnd(context: Context): void {

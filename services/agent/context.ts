@@ -23,6 +23,8 @@ export type AgentSettings = {
   readonly refillMs: number;
   /** vectors in one Chroma request: small while people search (their queries wait behind it), large while the replica is rebuilt */
   readonly vectorsPerRequest: { readonly following: number; readonly bootstrapping: number };
+  /** a batch with more documents than this, or with the vectors of more than one request, is applied in groups */
+  readonly groupDocumentsMax: number;
 };
 
 export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
@@ -31,10 +33,11 @@ export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
   payloadBytesMax: 1 << 30,
   publishChangesMax: 200,
   publishBytesMax: 8 << 20,
-  readRecordsMax: 1000,
+  readRecordsMax: 4000,
   readBytesMax: 16 << 20,
   refillMs: 15_000,
   vectorsPerRequest: { following: 300, bootstrapping: 1000 },
+  groupDocumentsMax: 1000,
 };
 
 /** Keeps what lost a conflict where a person can find it. `save` returns the file's path; the same content again is the same file. */

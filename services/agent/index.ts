@@ -4,6 +4,7 @@ import { sep } from 'node:path';
 import { DocbusError } from '@docbus/core';
 import { openLogWith, type Log } from '@docbus/log';
 import { openCaches } from '@docbus/replica/caches.ts';
+import { createDiskSync } from '@docbus/replica/disk-sync.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
 import { storageHints } from '@docbus/replica/hints.ts';
 import { lockState } from '@docbus/replica/lock.ts';
@@ -57,9 +58,10 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
     clock,
   );
   using records = openRecords({ databasePath, clock, busyMs: DATABASE_BUSY_MS });
+  const durable = createDiskSync(storageDir);
   const replica = {
-    documents: openDocuments({ storageDir, clock, documentBytesMax: config.documentBytesMax }),
-    caches: openCaches({ storageDir, clock }),
+    documents: openDocuments({ storageDir, clock, documentBytesMax: config.documentBytesMax, durable }),
+    caches: openCaches({ storageDir, clock, durable }),
     records,
     vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
   };

@@ -22,7 +22,7 @@ import { knownOf } from './examine.ts';
 import { recordedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
 import { rowMetadataOf } from './stale.ts';
-import { createVectorQueue } from './vector-queue.ts';
+import { createVectorQueue, type VectorGroup, type VectorQueue } from './vector-queue.ts';
 import { vectorIdsOf } from './vector-ids.ts';
 
 /** The embedding that rows of a document are to hold. `load` is called at most once per materialise, when its vectors are needed. */
@@ -33,6 +33,8 @@ export type View = {
   entry(key: Key): Recorded | undefined;
   /** 'none': not known, leave vectors alone. 'deleted': rows hold no vectors. 'blocked': it waits in quarantine, and its memberships with it. */
   embedding(path: DocPath): WantedEmbedding | 'none' | 'deleted' | 'blocked';
+  /** The document's bytes where they are at hand. */
+  document(path: DocPath): Uint8Array | undefined;
   /** True where the cache on disk was found to be that embedding before we touched it: rows without a known fill were made from it. */
   adopted(path: DocPath): boolean;
   /** Whether rows that nobody has published give way here: at first contact the log wins, their content is kept. Otherwise materialise throws `aborted`. */
@@ -61,6 +63,7 @@ export function recordedView(context: Context): View {
   return {
     entry: (key) => manifest.entry(key),
     embedding: (path) => recordedEmbedding(context, path),
+    document: () => undefined,
     adopted: () => false,
     overrule: () => false,
   };
@@ -84,16 +87,38 @@ export function recordFills(manifest: Context['manifest'], { fills, dropFills }:
   for (const fill of fills) manifest.putFill(fill);
 }
 
-/** Throws `aborted` where AnythingLLM wrote one of the rows in between: the next look publishes that edit first. */
-export async function materialise(context: Context, keys: readonly Key[], view: View, signal: AbortSignal): Promise<Materialised> {
-  const { replica, manifest, settings } = context;
-  const { records, vectors } = replica;
+/** Materialises some memberships and waits until it is done. */
+async function materialise(context: Context, keys: readonly Key[], view: View, signal: AbortSignal): Promise<Materialised> {
+  await using queue = openVectorQueue(context, signal);
+  const finish = await beginMaterialise(context, keys, view, queue.group(), signal);
+  return await finish();
+}
+
+/** One for each step. While a replica is rebuilt nobody's query waits behind its requests, so that the server may have the next one at hand. */
+export function openVectorQueue({ replica: { vectors, records }, manifest, settings }: Context, signal: AbortSignal): VectorQueue {
+  const { vectorsPerRequest } = settings;
+  return isBootstrapping(manifest)
+    ? createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.bootstrapping, requestsMax: 2, signal })
+    : createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.following, requestsMax: 1, signal });
+}
+
+/**
+ * Sends the vectors of some memberships on their way; what it returns waits for them and then writes the rows. What is done in between
+ * must concern other memberships. Both throw `aborted` where AnythingLLM wrote one of the rows in between: the next look publishes that edit first.
+ */
+export async function beginMaterialise(
+  context: Context,
+  keys: readonly Key[],
+  view: View,
+  vectors: VectorGroup,
+  signal: AbortSignal,
+): Promise<() => Promise<Materialised>> {
+  const { replica, manifest } = context;
+  const { records } = replica;
   const tasks = planTasks(context, keys, view);
   const docIds = tasks.flatMap(({ current, target }) => [...current, ...target].map(({ docId }) => docId));
   const have = docIds.length === 0 ? new Map<string, readonly string[]>() : records.vectorIds([...new Set(docIds)]);
 
-  const applied = new Map<Key, boolean>();
-  const refused = new Map<Key, DocbusError>();
   const fills: Fill[] = [];
   const dropFills: string[] = [];
 
@@ -111,11 +136,6 @@ export async function materialise(context: Context, keys: readonly Key[], view: 
 
   const writes: (MembershipWrite & { readonly key: Key })[] = [];
   const stale: { readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
-  const queue = createVectorQueue(
-    vectors,
-    isBootstrapping(manifest) ? settings.vectorsPerRequest.bootstrapping : settings.vectorsPerRequest.following,
-    signal,
-  );
   const loaded = new Map<DocPath, Embedding>();
   for (const task of tasks) {
     const { key, slug, path, current, target } = task;
@@ -137,41 +157,44 @@ export async function materialise(context: Context, keys: readonly Key[], view: 
         fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
         continue;
       }
-      records.addVectorIds(wantedIds.filter((id) => !known.has(id)).map((vectorId) => ({ docId, vectorId })));
       let embedding = loaded.get(path);
       if (embedding === undefined) {
         loaded.clear(); // tasks come sorted by path: one document's embedding is in memory at a time
         loaded.set(path, (embedding = wanted.load()));
       }
       noteFresh(context, docId, { key, slug, path, hash: wanted.hash, chunks: wanted.chunks });
-      await queue.add({ key, slug, ids: wantedIds, embedding });
+      await vectors.add({ key, slug, docId, ids: wantedIds, embedding });
       const fresh = new Set(wantedIds);
       stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
       fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
     }
-    writes.push({ key, slug, path, copies: target, expected: current, metadata: metadataFor(context, task) });
+    writes.push({ key, slug, path, copies: target, expected: current, metadata: metadataFor(context, task, view) });
   }
-  for (const [key, error] of await queue.flush()) refused.set(key as Key, error);
-  await removeVectors(context, stale, signal);
-  records.removeVectorIds(stale.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
 
-  const accepted = writes.filter(({ key }) => !refused.has(key));
-  const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
-  const refusals = new Map(
-    (changed.length === 0 ? [] : records.setMemberships(changed)).map(({ slug, path, reason }) => [`${slug}/${path}`, reason]),
-  );
-  for (const { key, slug, path, copies } of accepted) {
-    const reason = refusals.get(`${slug}/${path}`);
-    if (reason === 'changed')
-      throw new DocbusError(
-        'aborted',
-        `AnythingLLM changed the rows of ${path} in the workspace ${slug} at the same moment; looking again.`,
-      );
-    if (reason === 'docid_taken')
-      context.logger.warn({ key }, 'a row of another document has the docId of this membership; it waits until that row is gone');
-    applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
-  }
-  return { applied, fills, dropFills, refused };
+  return async () => {
+    const applied = new Map<Key, boolean>();
+    const refused = (await vectors.done()) as ReadonlyMap<Key, DocbusError>;
+    await removeVectors(context, stale, signal);
+    records.removeVectorIds(stale.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
+
+    const accepted = writes.filter(({ key }) => !refused.has(key));
+    const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
+    const refusals = new Map(
+      (changed.length === 0 ? [] : records.setMemberships(changed)).map(({ slug, path, reason }) => [`${slug}/${path}`, reason]),
+    );
+    for (const { key, slug, path, copies } of accepted) {
+      const reason = refusals.get(`${slug}/${path}`);
+      if (reason === 'changed')
+        throw new DocbusError(
+          'aborted',
+          `AnythingLLM changed the rows of ${path} in the workspace ${slug} at the same moment; looking again.`,
+        );
+      if (reason === 'docid_taken')
+        context.logger.warn({ key }, 'a row of another document has the docId of this membership; it waits until that row is gone');
+      applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
+    }
+    return { applied, fills, dropFills, refused };
+  };
 }
 
 /** Reads the rows as they are and refuses to go on over an edit that nobody has published. */
@@ -205,8 +228,10 @@ function targetOf(view: View, key: Key, slug: Slug, path: DocPath): readonly Mem
   return (entry.content as MembershipContent).copies;
 }
 
-function metadataFor({ replica }: Context, { path, current, target }: Task): string | null {
+function metadataFor({ replica }: Context, { path, current, target }: Task, view: View): string | null {
   if (target.every(({ docId }) => current.some((copy) => copy.docId === docId))) return null;
+  const bytes = view.document(path);
+  if (bytes !== undefined) return rowMetadataOf(bytes);
   const document = replica.documents.read(path);
   return document.type === 'read' ? rowMetadataOf(document.value) : null;
 }

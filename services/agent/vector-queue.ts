@@ -1,25 +1,46 @@
-// Collects the vectors of many documents into requests of one size and keeps one request in flight: Chroma works on it
-// while the next one is made ready. A server takes requests one after the other, so more in flight would gain nothing (measured).
+// Collects the vectors of many documents into requests of one size and keeps the server busy: while it works on one request, the next
+// is made ready. A server takes requests one after the other, so more than one waiting there would gain nothing (measured).
 import { isDocbusError, type DocbusError, type Embedding, type Slug } from '@docbus/core';
-import type { VectorBatch, Vectors } from '@docbus/replica/port.ts';
+import type { Records, VectorBatch, Vectors } from '@docbus/replica/port.ts';
 
-export type VectorWork = { readonly key: string; readonly slug: Slug; readonly ids: readonly string[]; readonly embedding: Embedding };
+export type VectorWork = {
+  readonly key: string;
+  readonly slug: Slug;
+  readonly docId: string;
+  readonly ids: readonly string[];
+  readonly embedding: Embedding;
+};
 
-export type VectorQueue = {
-  /** Resolves when the work is taken; it may be sent later. */
+/** Works that are waited for together. */
+export type VectorGroup = {
+  /** Resolves when the work is taken; it may be sent later, together with works of other groups. */
   add(work: VectorWork): Promise<void>;
-  /** Sends the rest and waits; returns what the server refuses for good, by key. Throws what may pass. */
-  flush(): Promise<ReadonlyMap<string, DocbusError>>;
+  /** Sends what is left of this group. */
+  send(): Promise<void>;
+  /** Sends what is left of this group and waits for all of it; returns what the server refuses for good, by key. Throws what may pass. */
+  done(): Promise<ReadonlyMap<string, DocbusError>>;
+};
+
+/** Disposing it waits for what is under way: nothing may arrive at the server after the step that sent it has ended. */
+export type VectorQueue = AsyncDisposable & { group(): VectorGroup };
+
+export type VectorQueueOptions = {
+  readonly vectors: Vectors;
+  readonly records: Pick<Records, 'addVectorIds'>;
+  readonly vectorsPerRequest: number;
+  /** requests that the server has at one time */
+  readonly requestsMax: number;
+  readonly signal: AbortSignal;
 };
 
 /** A piece of one work: chunks from..to (exclusive). */
-type Piece = VectorWork & { readonly from: number; readonly to: number };
+type Piece = VectorWork & { readonly from: number; readonly to: number; readonly owner: Owner };
+type Owner = { readonly requests: Set<Promise<void>>; readonly refused: Map<string, DocbusError> };
 
-export function createVectorQueue(vectors: Vectors, vectorsPerRequest: number, signal: AbortSignal): VectorQueue {
+export function createVectorQueue({ vectors, records, vectorsPerRequest, requestsMax, signal }: VectorQueueOptions): VectorQueue {
   /** by workspace and dimensions: what may share a request */
   const waiting = new Map<string, { pieces: Piece[]; count: number }>();
-  let inflight: Promise<void> = Promise.resolve();
-  const refused = new Map<string, DocbusError>();
+  const inflight = new Set<Promise<void>>();
 
   const sendAll = async (pieces: readonly Piece[]): Promise<void> => {
     try {
@@ -27,38 +48,54 @@ export function createVectorQueue(vectors: Vectors, vectorsPerRequest: number, s
     } catch (error) {
       if (!isDocbusError(error, 'vectors_refused', 'embedder_mismatch')) throw error;
       // One bad document fails the whole request: find it by sending each alone.
-      if (pieces.length === 1) refused.set(pieces[0]!.key, error);
+      if (pieces.length === 1) pieces[0]!.owner.refused.set(pieces[0]!.key, error);
       else for (const piece of pieces) await sendAll([piece]);
     }
   };
-  const send = async (group: { pieces: Piece[]; count: number }): Promise<void> => {
-    const { pieces } = group;
-    group.pieces = [];
-    group.count = 0;
+  const send = async (place: { pieces: Piece[]; count: number }): Promise<void> => {
+    const { pieces } = place;
+    place.pieces = [];
+    place.count = 0;
     if (pieces.length === 0) return;
-    await inflight;
-    inflight = sendAll(pieces);
+    while (inflight.size >= requestsMax) await Promise.race(inflight);
+    // An id is in AnythingLLM's table before its vector is in Chroma, so that AnythingLLM can always remove it.
+    records.addVectorIds(pieces.flatMap(({ docId, ids, from, to }) => ids.slice(from, to).map((vectorId) => ({ docId, vectorId }))));
+    const request = sendAll(pieces).finally(() => inflight.delete(request));
+    inflight.add(request);
+    for (const { owner } of pieces) owner.requests.add(request);
     // Its failure is thrown at the next await of it; until then it must not count as unhandled.
-    inflight.catch(() => {});
+    request.catch(() => {});
   };
 
   return {
-    async add(work) {
-      const name = `${work.embedding.dimensions}/${work.slug}`;
-      let group = waiting.get(name);
-      if (group === undefined) waiting.set(name, (group = { pieces: [], count: 0 }));
-      for (let from = 0; from < work.ids.length;) {
-        const to = Math.min(work.ids.length, from + vectorsPerRequest - group.count);
-        group.pieces.push({ ...work, from, to });
-        group.count += to - from;
-        from = to;
-        if (group.count >= vectorsPerRequest) await send(group);
-      }
+    group() {
+      const owner: Owner = { requests: new Set(), refused: new Map() };
+      const sendRest = async (): Promise<void> => {
+        for (const place of waiting.values()) if (place.pieces.some((piece) => piece.owner === owner)) await send(place);
+      };
+      return {
+        send: sendRest,
+        async add(work) {
+          const name = `${work.embedding.dimensions}/${work.slug}`;
+          let place = waiting.get(name);
+          if (place === undefined) waiting.set(name, (place = { pieces: [], count: 0 }));
+          for (let from = 0; from < work.ids.length;) {
+            const to = Math.min(work.ids.length, from + vectorsPerRequest - place.count);
+            place.pieces.push({ ...work, from, to, owner });
+            place.count += to - from;
+            from = to;
+            if (place.count >= vectorsPerRequest) await send(place);
+          }
+        },
+        async done() {
+          await sendRest();
+          await Promise.all(owner.requests);
+          return owner.refused;
+        },
+      };
     },
-    async flush() {
-      for (const group of waiting.values()) await send(group);
-      await inflight;
-      return refused;
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled(inflight);
     },
   };
 }

@@ -8,6 +8,8 @@ const BATCH = 500;
 /** Nothing larger fits into one JavaScript string, in AnythingLLM as here. */
 export const cacheBytesMax = 512 * 1024 * 1024 - 64;
 const WRITE_BYTES = 1 << 20;
+/** About what a chunk takes beside its vector. */
+const CHUNK_BYTES = 6_000;
 
 export type ParsedCache = { readonly embedding: Embedding } | { readonly reason: string };
 
@@ -71,7 +73,8 @@ export function writeCache(file: number, embedding: Embedding, ids: readonly str
   const { dimensions, texts, metadatas, vectors } = embedding;
   if (ids.length !== texts.length) throw new RangeError(`${ids.length} ids for ${texts.length} chunks`);
   const vectorBytes = dimensions * floatTextBytesMax;
-  const buffer = Buffer.allocUnsafe(Math.max(WRITE_BYTES, vectorBytes));
+  // As much as it will need, up to a limit: large buffers by the thousand keep the garbage collector busy.
+  const buffer = Buffer.allocUnsafe(Math.max(Math.min(WRITE_BYTES, texts.length * (vectorBytes + CHUNK_BYTES)), vectorBytes));
   let used = 0;
   const flush = (): void => {
     for (let written = 0; written < used;) written += writeSync(file, buffer, written, used - written);

@@ -5,29 +5,21 @@ import { v5 as uuidv5 } from 'uuid';
 import { encodeEmbedding, isDocbusError, reasonOf, sha256, type DocPath, type Embedding } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
 import { cacheBytesMax, parseCache, writeCache } from './cache-file.ts';
-import {
-  ensureFolder,
-  folderExists,
-  readSettled,
-  removeFile,
-  removeLeftovers,
-  replaceFile,
-  requireStorage,
-  signatureAt,
-  syncFolder,
-} from './files.ts';
+import { createDiskSync, type DiskSync } from './disk-sync.ts';
+import { ensureFolder, folderExists, readSettled, removeFile, removeLeftovers, replaceFile, requireStorage, signatureAt } from './files.ts';
 import type { Caches, Reading } from './port.ts';
 
 export type CachesOptions = {
   readonly storageDir: string;
   readonly clock: Clock;
-  /** Sync each write to the disk before it counts (default true). */
-  readonly durable?: boolean;
+  /** Sync what is written to the disk; `synced` waits for it (default true). One DiskSync may serve several. */
+  readonly durable?: boolean | DiskSync;
 };
 
 export function openCaches(options: CachesOptions): Caches {
   const { storageDir, clock, durable = true } = options;
   const root = join(storageDir, 'vector-cache');
+  const diskSync = durable === true ? createDiskSync(storageDir) : durable === false ? undefined : durable;
   const fileOf = (path: DocPath): string => join(root, cacheName(path));
 
   removeLeftovers(root, { below: false });
@@ -58,14 +50,16 @@ export function openCaches(options: CachesOptions): Caches {
 
     write: (path, embedding, ids) => {
       requireStorage(storageDir);
-      if (!folderExists(root)) ensureFolder(root, durable);
-      replaceFile(fileOf(path), { durable, clock }, (file) => writeCache(file, embedding, ids));
+      if (!folderExists(root)) ensureFolder(root, diskSync !== undefined);
+      replaceFile(fileOf(path), { durable: diskSync ?? false, clock }, (file) => writeCache(file, embedding, ids));
     },
 
     remove: (path) => {
       if (!removeFile(fileOf(path))) return requireStorage(storageDir);
-      if (durable) syncFolder(root);
+      diskSync?.removed(root);
     },
+
+    synced: async () => await diskSync?.synced(),
   };
 }
 

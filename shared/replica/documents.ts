@@ -4,6 +4,7 @@ import { type Dirent, readdirSync, rmdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDocbusError, parseDocPath, reasonOf, sha256, type DocPath } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
+import { createDiskSync, type DiskSync } from './disk-sync.ts';
 import {
   codeOf,
   diskError,
@@ -18,7 +19,6 @@ import {
   requireStorage,
   signatureAt,
   statAt,
-  syncFolder,
 } from './files.ts';
 import { sortUtf8 } from './order.ts';
 import type { Documents, Problem, Reading } from './port.ts';
@@ -30,13 +30,14 @@ export type DocumentsOptions = {
   readonly storageDir: string;
   readonly clock: Clock;
   readonly documentBytesMax: number;
-  /** Sync each write to the disk before it counts (default true): 0.4 ms more for each file on a virtual disk, two flushes on a bare one. */
-  readonly durable?: boolean;
+  /** Sync what is written to the disk; `synced` waits for it (default true). One DiskSync may serve several; see DECISIONS.md for its cost. */
+  readonly durable?: boolean | DiskSync;
 };
 
 export function openDocuments(options: DocumentsOptions): Documents {
   const { storageDir, clock, documentBytesMax, durable = true } = options;
   const root = join(storageDir, 'documents');
+  const diskSync = durable === true ? createDiskSync(storageDir) : durable === false ? undefined : durable;
 
   const fileOf = (path: DocPath): string => join(root, path);
   const folderOf = (path: DocPath): string => join(root, path.slice(0, path.indexOf('/')));
@@ -122,9 +123,9 @@ export function openDocuments(options: DocumentsOptions): Documents {
 
     write: (path, bytes) => {
       requireStorage(storageDir);
-      if (!folderExists(root)) ensureFolder(root, durable);
-      ensureFolder(folderOf(path), durable);
-      replaceFile(fileOf(path), { durable, clock }, (file) => writeAll(file, bytes));
+      if (!folderExists(root)) ensureFolder(root, diskSync !== undefined);
+      ensureFolder(folderOf(path), diskSync !== undefined);
+      replaceFile(fileOf(path), { durable: diskSync ?? false, clock }, (file) => writeAll(file, bytes));
     },
 
     remove: (path) => {
@@ -132,9 +133,11 @@ export function openDocuments(options: DocumentsOptions): Documents {
       if (!checkFolder(folder)) return requireStorage(storageDir);
       const removed = removeFile(fileOf(path));
       if (!folder.endsWith(`/${PROTECTED_FOLDER}`) && removeFolderIfEmpty(folder)) {
-        if (durable) syncFolder(root);
-      } else if (removed && durable) syncFolder(folder);
+        diskSync?.removed(root);
+      } else if (removed) diskSync?.removed(folder);
     },
+
+    synced: async () => await diskSync?.synced(),
   };
 }
 

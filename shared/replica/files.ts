@@ -23,6 +23,7 @@ import {
 import { dirname, join } from 'node:path';
 import { DocbusError } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
+import type { DiskSync } from './disk-sync.ts';
 import type { Signature } from './port.ts';
 
 /** Kernel timestamps advance in steps (a jiffy, up to 10 ms; some network file systems 2 s are not covered): a write this close to a read may leave the same time. */
@@ -103,8 +104,11 @@ function readWhole(file: number, size: number): Buffer | undefined {
 }
 
 export type ReplaceOptions = {
-  /** Forces the bytes to the disk before the name shows them: after a power cut the name has the old content or the new, never none. */
-  readonly durable: boolean;
+  /**
+   * true: forces the bytes to the disk before the name shows them, so that after a power cut the name has the old content or the new, never none.
+   * A DiskSync does so soon after: until it says so, a power cut may leave the name without its content, and the work must be repeated.
+   */
+  readonly durable: boolean | DiskSync;
   readonly clock: Pick<Clock, 'random'>;
 };
 
@@ -121,17 +125,18 @@ export function replaceFile(path: string, options: ReplaceOptions, fill: (file: 
       fill(file);
       fchmodSync(file, 0o644);
       giveToOwnerOf(folder, (uid, gid) => fchownSync(file, uid, gid));
-      if (options.durable) fdatasyncSync(file);
+      if (options.durable === true) fdatasyncSync(file);
     } finally {
       closeSync(file);
     }
     renameSync(temporary, path);
+    if (typeof options.durable === 'object') options.durable.written(path);
   } catch (error) {
     removeQuietly(temporary);
     if (error instanceof DocbusError) throw error;
     throw diskError(error, path, 'write');
   }
-  if (options.durable) syncFolder(folder);
+  if (options.durable === true) syncFolder(folder);
 }
 
 /** Without this a power cut may take back the rename, and the file would look deleted. */
@@ -144,10 +149,14 @@ export function syncFolder(folder: string): void {
       closeSync(file);
     }
   } catch (error) {
-    // Some network and desktop file systems cannot sync a folder; they promise nothing after a power cut anyway.
-    if (['EINVAL', 'EPERM', 'ENOTSUP', 'EBADF'].includes(codeOf(error) ?? '')) return;
+    if (isUnsupportedSync(error)) return;
     throw diskError(error, folder, 'sync');
   }
+}
+
+/** Some network and desktop file systems cannot sync a folder; they promise nothing after a power cut anyway. */
+export function isUnsupportedSync(error: unknown): boolean {
+  return ['EINVAL', 'EPERM', 'ENOTSUP', 'EBADF'].includes(codeOf(error) ?? '');
 }
 
 /** Makes one folder inside an existing one. Refuses a symbolic link or a file in its place. */

@@ -33,6 +33,8 @@ export interface Documents {
   write(path: DocPath, bytes: Uint8Array): void;
   /** Absent is fine. Removes the folder too when that leaves it empty, except custom-documents. */
   remove(path: DocPath): void;
+  /** Resolves when all that was written and removed is on the disk for good: record nothing before. `disk_full`, `disk_failed`. */
+  synced(): Promise<void>;
 }
 
 export interface Caches {
@@ -44,6 +46,8 @@ export interface Caches {
   /** AnythingLLM's shape: batches of at most 500 of { id, values, metadata: { ...metadata, text } }. Temporary name and rename. */
   write(path: DocPath, embedding: Embedding, ids: readonly string[]): void;
   remove(path: DocPath): void;
+  /** Resolves when all that was written and removed is on the disk for good: record nothing before. `disk_full`, `disk_failed`. */
+  synced(): Promise<void>;
 }
 
 export type MembershipRow = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
