@@ -11,7 +11,8 @@ export const command: Command = {
 
 A change that cannot be applied waits in quarantine with its reason while everything else goes on.
 Remove the reason, then retry. A record that could not even be read has no key here: retry reads the log again
-from its beginning, and drop forgets such records where nobody can ever read them. drop never forgets a change.
+from its beginning, and drop forgets such records where nobody can ever read them (until the log is read again).
+drop never forgets a change.
 
   --agent URL   the agent of the replica (default: this machine's, DOCBUS_HTTP)
   --all         everything in quarantine, instead of ids

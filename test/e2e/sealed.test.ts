@@ -87,12 +87,26 @@ suite('a sealed log', () => {
       assert.deepEqual(await quarantine(a), []);
     });
 
+  test('refuses what a stranger appends; a retry reads it again, and it can be forgotten', async () => {
+    await cluster.append({ key: 'document/custom-documents/x.json', value: Buffer.from('{"source":"/docbus/stranger"}'), headers: {} });
+    const byStranger = async () => (await quarantine(a)).find(({ message }) => message.includes('stranger'));
+    await waitFor('the record in quarantine', async () => (await byStranger()) !== undefined, WAIT);
+    const since = (await byStranger())?.time ?? Infinity;
+    assert.deepEqual((await a.post('/quarantine/retry')).body, { done: 1 });
+    await waitFor('the record in quarantine again', async () => ((await byStranger())?.time ?? 0) > since, WAIT);
+    await allConverged();
+    assert.deepEqual((await a.post('/quarantine/drop', { ids: [(await byStranger())?.id] })).body, { done: 1 });
+    assert.equal(await byStranger(), undefined);
+    for (const replica of [a, b]) await replica.post('/quarantine/drop');
+  });
+
   test('takes another secret without a pause: first all learn it, then all seal with it', async () => {
     for (const replica of [a, b, c]) await restart(replica, `${right},${next}`);
     await restart(a, `${next},${right}`);
     await a.app.embed('island', await add(a, 'the archive'));
     await b.app.embed('island', await add(b, 'the harbour master'));
     await allConverged();
+    for (const replica of [a, b]) assert.deepEqual(await quarantine(replica), []);
     for (const replica of [b, c]) await restart(replica, `${next},${right}`);
     await c.app.embed('island', await add(c, 'the lighthouse'));
     await allConverged();
