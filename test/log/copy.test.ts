@@ -105,11 +105,11 @@ describe('a copy between brokers', () => {
   test('leaves behind what was superseded: that is how a stream becomes smaller', async () => {
     const stream = `${rabbit.url}?stream=long`;
     await fill(stream);
-    const before = await holds(stream, []);
+    const long = await holds(stream, []);
     await copy('--from', stream, '--to', `${rabbit.url}?stream=short`);
-    const after = await holds(`${rabbit.url}?stream=short`, []);
-    assert.deepEqual(after.revisions, before.revisions);
-    assert.ok(after.records * 2 < before.records, `${before.records} records became ${after.records}`);
+    const short = await holds(`${rabbit.url}?stream=short`, []);
+    assert.deepEqual(short.revisions, long.revisions);
+    assert.ok(short.records * 2 < long.records, `${long.records} records became ${short.records}`);
   });
 
   test('from a log that does not exist is refused, and does not make it', async () => {
