@@ -1,51 +1,153 @@
-// npm run simulate: many seeds of the cluster simulation. Prints what fails; the last line is `N passed, M failed`.
+// npm run simulate: many seeds of the cluster simulation, or the bugs that test it.
+//   npm run simulate -- --seeds 1000            seeds 1 to 1000; the last line is `N passed, M failed`
+//   npm run simulate -- --seed 42 --keep        one seed; its trace goes to .cache/simulation/
+//   npm run simulate -- --planted               every planted bug must be found
+//   --from N  --steps N  --no-faults  --faults crash,calls,…  --plant NAME  --twice (each seed again: the traces must be equal)
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { createTemplate } from '../stand-in/index.ts';
 import { faultNames, type FaultName } from './faults.ts';
-import { runSeed, type RunResult } from './run.ts';
+import { plants } from './planted.ts';
+import type { RunResult } from './run.ts';
+import type { Job, WorkerData } from './worker.ts';
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '100' },
+    seeds: { type: 'string', default: '200' },
     seed: { type: 'string' },
+    from: { type: 'string', default: '1' },
     steps: { type: 'string', default: '600' },
     faults: { type: 'string' },
     'no-faults': { type: 'boolean', default: false },
+    planted: { type: 'boolean', default: false },
+    plant: { type: 'string' },
+    twice: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
 });
-const memory = '/dev/shm';
-const base = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'docbus-sim-'));
+
+/** So many seeds must be enough to find a planted bug. */
+const SEEDS_PER_BUG = 120;
+const TAIL = 25;
+const MEMORY = '/dev/shm';
+
+const base = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'docbus-sim-'));
+const traces = resolve(import.meta.dirname, '../../.cache/simulation');
 const template = join(base, 'template.db');
 createTemplate(template);
-const faults = new Set(values['no-faults'] ? [] : ((values.faults?.split(',') ?? faultNames) as FaultName[]));
-const seeds = values.seed === undefined ? Array.from({ length: Number(values.seeds) }, (_, index) => index + 1) : [Number(values.seed)];
-function save({ seed, trace }: RunResult): void {
-  const directory = resolve(import.meta.dirname, '../../.cache/simulation');
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, `seed-${seed}.txt`), `${trace.join('\n')}\n`);
+const faults = values['no-faults'] ? [] : ((values.faults?.split(',') ?? faultNames) as FaultName[]);
+const workerData: WorkerData = { base, template, steps: Number(values.steps), faults };
+const workers = Array.from({ length: availableParallelism() }, () => new Worker(new URL('worker.ts', import.meta.url), { workerData }));
+
+/** Runs the jobs on all workers; `done` may end it early by returning false. */
+async function runAll(jobs: Iterable<Job>, done: (result: RunResult, job: Job) => boolean): Promise<void> {
+  const queue = jobs[Symbol.iterator]();
+  let wanted = true;
+  await Promise.all(
+    workers.map(
+      (worker) =>
+        new Promise<void>((end, reject) => {
+          let job: Job | undefined;
+          const next = (): void => {
+            const step = wanted ? queue.next() : { done: true as const, value: undefined };
+            if (step.done === true) {
+              worker.off('error', reject);
+              worker.off('message', take);
+              end();
+              return;
+            }
+            job = step.value;
+            worker.postMessage(job);
+          };
+          const take = (result: RunResult): void => {
+            if (job !== undefined && !done(result, job)) wanted = false;
+            next();
+          };
+          worker.on('error', reject);
+          worker.on('message', take);
+          next();
+        }),
+    ),
+  );
 }
-let passed = 0;
-let failed = 0;
-const cpu = process.cpuUsage();
-const kinds = new Map<string, number[]>();
-for (const seed of seeds) {
-  const result = await runSeed({ seed, directory: join(base, `seed-${seed}`), template, steps: Number(values.steps), faults });
-  if (values.keep) save(result);
-  if (result.violation === undefined) passed += 1;
-  else {
-    failed += 1;
-    kinds.set(result.violation.check, [...(kinds.get(result.violation.check) ?? []), seed]);
-    console.log(`SEED=${seed} ${result.violation.check}: ${result.violation.message.slice(0, 1500)}`);
-    save(result);
+
+function save({ seed, trace }: RunResult): string {
+  mkdirSync(traces, { recursive: true });
+  const file = join(traces, `seed-${seed}.txt`);
+  writeFileSync(file, `${trace.join('\n')}\n`);
+  return file;
+}
+
+function* seedsOf(first: number, count: number, plant?: string): Generator<Job> {
+  for (let seed = first; seed < first + count; seed++) yield { seed, ...(plant === undefined ? {} : { plant }) };
+}
+
+async function simulate(): Promise<boolean> {
+  const [first, count] = values.seed === undefined ? [Number(values.from), Number(values.seeds)] : [Number(values.seed), 1];
+  let passed = 0;
+  const failures = new Map<string, number[]>();
+  const hashes = new Map<number, string>();
+  const report = (result: RunResult): boolean => {
+    const { seed, violation, traceHash } = result;
+    const before = hashes.get(seed);
+    const differs = before !== undefined && before !== traceHash;
+    hashes.set(seed, traceHash);
+    if (violation === undefined && !differs) {
+      if (before === undefined) passed += 1;
+    } else {
+      const check = violation?.check ?? 'the same seed gives the same trace';
+      failures.set(check, [...(failures.get(check) ?? []), seed]);
+      console.log(`SEED=${seed} ${check}: ${violation?.message.slice(0, 1000) ?? `${before} is not ${traceHash}`}`);
+      if (violation !== undefined)
+        console.log(`  trace in ${save(result)}, its end:\n    ${result.trace.slice(-TAIL).join('\n    ').slice(0, 6000)}`);
+    }
+    if (values.keep && result.trace.length > 0) save(result);
+    if (hashes.size % 100 === 0) console.log(`${hashes.size} seeds`);
+    return true;
+  };
+  await runAll(seedsOf(first, count, values.plant), report);
+  if (values.twice) await runAll(seedsOf(first, count, values.plant), report);
+  for (const [check, seeds] of failures) console.log(`${seeds.length} × ${check}: ${seeds.slice(0, 20).join(' ')}`);
+  const failed = [...failures.values()].reduce((sum, { length }) => sum + length, 0);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0;
+}
+
+/** A clean program must pass the seed on which a bug is found; otherwise it is not the bug that was found. */
+async function findPlanted(): Promise<boolean> {
+  const clean = new Map<number, boolean>();
+  let missed = 0;
+  for (const { name } of plants) {
+    let seeds = 0;
+    let found: string | undefined;
+    while (found === undefined && seeds < SEEDS_PER_BUG) {
+      const candidates: RunResult[] = [];
+      const from = seeds + 1;
+      await runAll(seedsOf(from, workers.length * 2, name), (result) => {
+        seeds += 1;
+        if (result.violation !== undefined) candidates.push(result);
+        return true;
+      });
+      for (const { seed, violation } of candidates.toSorted((a, b) => a.seed - b.seed)) {
+        if (!clean.has(seed)) await runAll(seedsOf(seed, 1), (result) => clean.set(seed, result.violation === undefined) !== undefined);
+        if (clean.get(seed) !== true || found !== undefined) continue;
+        found = violation?.check;
+        seeds = seed;
+      }
+    }
+    if (found === undefined) missed += 1;
+    console.log(`${name.padEnd(62)} ${found === undefined ? 'NOT FOUND' : `found by "${found}"`.padEnd(50)} ${seeds} seeds`);
   }
+  console.log(`${plants.length - missed} of ${plants.length} planted bugs found`);
+  return missed === 0;
 }
-rmSync(base, { recursive: true, force: true });
-const used = process.cpuUsage(cpu);
-for (const [kind, list] of kinds) console.log(`${list.length} × ${kind}: ${list.slice(0, 10).join(' ')}`);
-console.log(`${((used.user + used.system) / 1e6 / seeds.length).toFixed(3)} s of CPU per seed`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+
+try {
+  process.exitCode = (values.planted ? await findPlanted() : await simulate()) ? 0 : 1;
+} finally {
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  rmSync(base, { recursive: true, force: true });
+}

@@ -125,7 +125,7 @@ async function putRight(world: World, machine: Machine): Promise<void> {
     .map(({ path }) => path);
   for (const path of new Set([...broken, ...orphaned])) {
     // One removal takes one row of a document that is in a workspace several times.
-    for (let row = 0; row === 0 || membershipRowsOn(reader).some((other) => other.path === path); row++) {
+    for (let row = 0; row === 0 || (row < 9 && membershipRowsOn(reader).some((other) => other.path === path)); row++) {
       beginNamed(world, machine, { name: `remove again ${path}`, steps: app.steps.removeDocument(path), reset: false, since: 0 });
       while (machine.operation !== undefined) await goOn(world, machine);
     }

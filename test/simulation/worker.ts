@@ -1,0 +1,23 @@
+// Runs seeds as it is told, and answers with each result.
+import { parentPort, workerData } from 'node:worker_threads';
+import { join } from 'node:path';
+import type { FaultName } from './faults.ts';
+import { plants } from './planted.ts';
+import { runSeed } from './run.ts';
+
+export type WorkerData = {
+  readonly base: string;
+  readonly template: string;
+  readonly steps: number;
+  readonly faults: readonly FaultName[];
+};
+export type Job = { readonly seed: number; readonly plant?: string };
+
+const { base, template, steps, faults } = workerData as WorkerData;
+const port = parentPort;
+port?.on('message', async ({ seed, plant: name }: Job) => {
+  const plant = plants.find((one) => one.name === name);
+  const directory = join(base, `seed-${seed}-${name === undefined ? 0 : plants.findIndex((one) => one.name === name) + 1}`);
+  const result = await runSeed({ seed, directory, template, steps, faults: new Set(faults), ...(plant === undefined ? {} : { plant }) });
+  port.postMessage(result.violation === undefined ? { ...result, trace: [] } : result);
+});
