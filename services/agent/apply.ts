@@ -282,7 +282,21 @@ function writeDocument(work: Work, path: DocPath, bytes: Uint8Array, hash: strin
   replica.documents.write(path, bytes);
   const signature = replica.documents.signature(path);
   if (signature !== undefined) work.marks.push({ place: 'document', path, mark: { signature, hash } });
-  if (!work.embeddings.has(path)) dropStaleCache(work, path, bytes);
+  if (work.embeddings.has(path)) return;
+  dropStaleCache(work, path, bytes);
+  if (!work.winners.has(embeddingKey(path))) cacheEarlier(work, path, hash);
+}
+
+/** An embedding that came before its document could not be cached then; without a cache the next embed here would embed anew. */
+function cacheEarlier({ context, marks }: Work, path: DocPath, hash: string): void {
+  const { manifest, replica } = context;
+  const entry = manifest.entry(embeddingKey(path));
+  if (entry?.state !== 'present' || (entry.content as EmbeddingContent).documentHash !== hash) return;
+  const recorded = recordedEmbedding(context, path);
+  if (typeof recorded === 'string' || replica.caches.signature(path) !== undefined) return;
+  replica.caches.write(path, recorded.load(), vectorIdsOf(path, recorded.hash, recorded.chunks));
+  const signature = replica.caches.signature(path);
+  if (signature !== undefined) marks.push({ place: 'cache', path, mark: { signature, hash: recorded.hash } });
 }
 
 /** A cache made from an earlier content would be used unseen by the next embed here (AnythingLLM keys it by path). */

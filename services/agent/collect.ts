@@ -48,9 +48,13 @@ export async function collectPuts(context: Context, signal: AbortSignal, only?: 
   const into: Into = { add, full, marks, asked };
 
   draftWorkspaces(context, into);
-  draftDocuments(context, into);
   const waiting = pendingMemberships(context, asked);
-  for (const { path } of waiting.values()) context.state.embeddings.add(path);
+  for (const { path } of waiting.values()) {
+    // Rows are noticed sooner than files, and an embedding must not go out before its document: it could not be cached where it arrives.
+    context.state.documents.add(path);
+    context.state.embeddings.add(path);
+  }
+  draftDocuments(context, into);
   await draftEmbeddings(context, waiting, into, signal);
   for (const [key, candidate] of waiting) {
     if (full()) break;
