@@ -121,3 +121,23 @@ suite('bootstrap', () => {
     await cluster.converged({ when: ({ present, quarantined }) => present.membership === 5 && quarantined === 0 });
   });
 });
+
+test('an embedding that comes long before its document, as in a compacted log, is cached when the document comes', async () => {
+  await using author = await startCluster({ replicas: 1 });
+  await using reader = await startCluster({ replicas: 1, env: { DOCBUS_REPLICA: 'reader' } });
+  const [a, b] = [author.replicas[0]!, reader.replicas[0]!];
+  await a.app.createWorkspace('Island');
+  const path = await a.app.addRawText({ title: 'Page', text: textAbout('a page', 30) });
+  await a.app.embed('island', path);
+  await author.converged({ when: ({ present }) => present.membership === 1 });
+  const records = await author.recordsAfter(undefined);
+  const isDocument = ({ key }: { key: string }): boolean => key.startsWith('document/');
+  await reader.append(...records.filter((record) => !isDocument(record)));
+  await reader.converged({ when: ({ present }) => present.embedding === 1 && present.membership === 1 });
+  assert.ok(!(await b.app.inspect()).caches.has(path), 'a cache without its document would be an orphan');
+  await reader.append(...records.filter(isDocument));
+  await reader.converged({ when: ({ present }) => present.document === 1 });
+  await b.app.createWorkspace('Harbour');
+  assert.deepEqual((await b.app.embed('harbour', path)).embedded, [path]);
+  assert.equal(b.embedder.calls.requests, 0);
+});

@@ -89,6 +89,7 @@ suite('what AnythingLLM does on one replica happens on all', () => {
     paths['page'] = await a.app.importPage({ ...page, text: textAbout('the first edition', 30) });
     await a.app.embed('island', paths['page']);
     await cluster.converged({ when: ({ present }) => present.document === 2 && present.embedding === 2 });
+    for (const { name, app } of cluster.replicas) assert.ok((await app.inspect()).caches.has(paths['page']), `${name} would embed it anew`);
     await a.app.importPage({ ...page, text: textAbout('the second edition', 50) });
     await waitFor(
       'the second edition on the third replica',
