@@ -66,7 +66,7 @@ function innermost(error: KafkajsError): KafkajsError {
 function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, string] {
   const { brokers, topic, username, clientId } = names;
   const at = `Kafka (${brokers})`;
-  const reason = reasonOf(error);
+  const reason = reasonOf(error).replaceAll(/\s+/g, ' ').trim();
   const who = username === undefined ? 'ANONYMOUS' : username;
   const acl = `kafka-acls.sh --bootstrap-server ${brokers} --add --allow-principal User:${who}`;
   switch (error.type) {

@@ -41,7 +41,7 @@ export function codeOf(error: unknown): unknown {
 export function rabbitError(error: unknown, { hosts, username = 'guest', vhost, stream }: RabbitSettings): DocbusError {
   if (isDocbusError(error)) return error;
   const at = `RabbitMQ (${hosts.join(',')})`;
-  const reason = reasonOf(error);
+  const reason = reasonOf(error).replaceAll(/\s+/g, ' ').trim();
   const [code, message] = describe();
   return new DocbusError(code, message, { cause: error });
 

@@ -9,6 +9,7 @@ export type KafkaAdmin = AsyncDisposable & {
   truncate(topic: string, offset: number): Promise<void>;
   settings(topic: string): Promise<Readonly<Record<string, string>>>;
   partitions(topic: string): Promise<number>;
+  addPartitions(topic: string, count: number): Promise<void>;
 };
 
 const TOPIC = 2;
@@ -34,6 +35,7 @@ export async function openKafkaAdmin(address: string): Promise<KafkaAdmin> {
       return Object.fromEntries((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
     },
     partitions: async (topic) => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]?.partitions.length ?? 0,
+    addPartitions: async (topic, count) => void (await admin.createPartitions({ topicPartitions: [{ topic, count }] })),
     [Symbol.asyncDispose]: async () => await admin.disconnect(),
   };
 }

@@ -170,6 +170,7 @@ function serverProperties({ users, tls }: KafkaOptions, place: string, ports: Po
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
     'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL',
     listeners: list(Object.keys(listeners)),
     'advertised.listeners': list(Object.keys(listeners).filter((name) => name !== 'CONTROLLER')),
     'log.dirs': join(place, 'data'),

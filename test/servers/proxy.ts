@@ -30,7 +30,7 @@ export async function startProxy({ target, port = 0 }: { readonly target: () => 
     pairs.add(pair);
     const end = (): void => {
       pairs.delete(pair);
-      for (const socket of pair) if (!socket.destroyed) socket.resetAndDestroy();
+      for (const socket of pair) socket.destroy();
     };
     for (const socket of pair) socket.on('error', end).on('close', end);
     client.on('data', (bytes) => void upstream.write(bytes));
@@ -44,7 +44,10 @@ export async function startProxy({ target, port = 0 }: { readonly target: () => 
   if (address === null || typeof address === 'string') throw new Error('The proxy has no port.');
   const cut = (): number => {
     const count = pairs.size;
-    for (const [client] of pairs) client.resetAndDestroy();
+    // Node 24 leaks the handle of a socket that is reset while it is being ended.
+    for (const [client] of pairs)
+      if (client.writableEnded) client.destroy();
+      else client.resetAndDestroy();
     return count;
   };
   return {
