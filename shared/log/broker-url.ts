@@ -83,7 +83,7 @@ export function tlsOf(url: BrokerUrl, wanted: boolean): ConnectionOptions | unde
 export function numberSetting(url: BrokerUrl, setting: string, byDefault: number, min = 1): number {
   const text = url.settings.get(setting);
   if (text === null) return byDefault;
-  if (!/^\d{1,9}$/.test(text) || Number(text) < min)
+  if (!/^\d{1,15}$/.test(text) || Number(text) < min)
     throw new DocbusError(
       'config_invalid',
       `The setting ${setting}=${text} of the log's URL is not a whole number of at least ${min}, such as ${setting}=${Math.max(min, byDefault)}.`,
