@@ -128,17 +128,13 @@ for (const [broker, open] of [
           .split('\n')
           .map((line) => line.trim().split(/\s+/))
           .filter(([group, of]) => group?.startsWith(`docbus.${topic}.`) === true && of === topic)
-          .map(([group, , , , , lag]) => [group?.slice(`docbus.${topic}.`.length), lag]);
-        assert.deepEqual(
-          lags.toSorted(),
-          cluster.replicas.map(({ name }) => [name, '0']),
-          groups,
-        );
+          .map(([group, , , , , lag]) => [group?.slice(`docbus.${topic}.`.length), lag] as const);
+        assert.deepEqual(new Map(lags), new Map(cluster.replicas.map(({ name }) => [name, '0'])), groups);
 
-        const printed = await runKafkaTool('kafka-console-consumer', [
-          ...['--bootstrap-server', address, '--topic', topic, '--from-beginning', '--timeout-ms', '4000'],
-          ...['--property', 'print.key=true'],
-        ]);
+        const printed = await runKafkaTool(
+          'kafka-console-consumer',
+          `--bootstrap-server ${address} --topic ${topic} --from-beginning --timeout-ms 4000 --property print.key=true`.split(' '),
+        );
         const events = printed.split('\n').flatMap((line) => {
           const [key, text] = line.split('\t');
           return text?.startsWith('{') === true ? [{ key, event: JSON.parse(text) as Record<string, unknown> }] : [];

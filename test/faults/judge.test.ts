@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Change, Key } from '@docbus/core';
+import type { Edit } from './edits.ts';
+import { judge } from './judge.ts';
+import { hasPassed, type Outcome } from './outcome.ts';
+
+const key = 'document/wiki/page.json' as Key;
+let seq = 0;
+const edit = (before: string, after: string, replica = 'a', more: Partial<Edit> = {}): Edit => ({
+  ...{ seq: (seq += 1), replica, key, before, after, operation: 'test', at: seq * 1_000, failed: false },
+  ...more,
+});
+const change = (hash: string, replica: string, revision: number, base: Change['base'] = {}) => ({
+  at: 0,
+  change: { key, hash, state: hash === '' ? 'deleted' : 'present', version: { replica, revision }, base } as Change,
+});
+const finals = (...hashes: readonly string[]) => hashes.map((hash) => new Map(hash === '' ? [] : [[key, hash]]));
+const evidence = { changes: [], kept: new Set<string>() };
+
+test('an edit that some replica lacks at the end is lost', () => {
+  const edits = [edit('', 'one')];
+  assert.equal(judge({ ...evidence, edits, finals: finals('one', 'one') }).lost.length, 0);
+  assert.equal(judge({ ...evidence, edits, finals: finals('one', '') }).lost.length, 1);
+});
+
+test('an edit that was replaced by somebody who had it is safe, and one that was overwritten unseen is lost', () => {
+  const first = edit('', 'one');
+  assert.equal(judge({ ...evidence, edits: [first, edit('one', 'two', 'b')], finals: finals('two') }).lost.length, 0);
+  assert.equal(judge({ ...evidence, edits: [first, edit('', 'two', 'b')], finals: finals('two') }).lost.length, 1);
+});
+
+test('what lost a conflict must be kept', () => {
+  const edits = [edit('', 'one'), edit('', 'two', 'b')];
+  assert.equal(judge({ ...evidence, edits, finals: finals('two'), kept: new Set([`${key} one`]) }).lost.length, 0);
+});
+
+test('an edit that another was built upon is safe, also where the look came too early', () => {
+  const edits = [edit('', 'one'), edit('', 'two', 'b')];
+  const changes = [change('one', 'a', 1), change('two', 'b', 2, { a: 1 })];
+  assert.equal(judge({ ...evidence, edits, changes, finals: finals('two') }).lost.length, 0);
+});
+
+test('what was deleted and is there again is extra, unless a put that was not heard of won', () => {
+  const edits = [edit('', 'one'), edit('one', '')];
+  assert.equal(judge({ ...evidence, edits, finals: finals('one') }).extra.length, 1);
+  const late = { ...change('one', 'b', 2), at: (edits[1]?.at ?? 0) + 1 };
+  assert.equal(judge({ ...evidence, edits, changes: [late], finals: finals('one') }).extra.length, 0);
+});
+
+test('what nobody made is extra', () => {
+  assert.equal(judge({ ...evidence, edits: [], finals: finals('one') }).extra.length, 1);
+});
+
+test('a run passes only when every fault took effect and something was done', () => {
+  const good: Outcome = {
+    ...{ log: 'sqlite', seed: 1, seconds: 1, operations: { attempted: 1, completed: 1, failed: 0 }, edits: 1 },
+    ...{ published: {}, applied: {}, conflicts: {}, approved: 0, quarantined: 0, converged: true, convergedMs: 1 },
+    ...{ lost: [], diverged: [], extra: [], faults: { kill: { injected: 2, proven: 2, evidence: 'gone' } }, cannot: [] },
+  };
+  assert.equal(hasPassed(good), true);
+  assert.equal(hasPassed({ ...good, faults: { kill: { injected: 2, proven: 1, evidence: 'gone' } } }), false);
+  assert.equal(hasPassed({ ...good, faults: { kill: { injected: 0, proven: 0, evidence: '' } } }), false);
+  assert.equal(hasPassed({ ...good, lost: ['x'] }), false);
+  assert.equal(hasPassed({ ...good, converged: false }), false);
+});
