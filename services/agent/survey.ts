@@ -1,8 +1,8 @@
 // survey turns "look there" into candidate keys, cheaply: stat signatures against marks, rows against entries.
 // It decides nothing: examine.ts looks at each candidate exactly before anything is published.
-import { contentHash, documentKey, membershipKey, workspaceKey, type DocPath, type Key, type Slug } from '@docbus/core';
-import type { FolderMark } from '@docbus/replica/manifest.ts';
-import type { Candidate, Context, Scope } from './context.ts';
+import { contentHash, documentKey, membershipKey, workspaceKey, type DocPath, type Slug } from '@docbus/core';
+import { compareUtf8 } from '@docbus/replica/order.ts';
+import type { Context, Scope } from './context.ts';
 
 /** Notes where to look at the next survey. */
 export function markDirty({ state: { dirty } }: Pick<Context, 'state'>, scope: Scope): void {
@@ -38,31 +38,24 @@ function surveyFolder({ replica: { documents, caches }, manifest, state }: Conte
   const marks = manifest.folderMarks(folder);
   let mark = next(marks);
   for (const path of paths) {
-    while (mark !== undefined && before(mark.path, path)) {
+    while (mark !== undefined && compareUtf8(mark.path, path) < 0) {
       state.documents.add(mark.path);
       mark = next(marks);
     }
     const known = mark?.path === path ? mark : undefined;
     if (known !== undefined) mark = next(marks);
-    if (known === undefined || known.document.hash !== known.documentEntry || documents.signature(path) !== known.document.signature)
-      state.documents.add(path);
+    if (known === undefined || !known.isDocumentRecorded || documents.signature(path) !== known.document) state.documents.add(path);
     // A cache whose embedding is not recorded says nothing by itself: the row of workspace_documents is what completes an embed.
-    if (known !== undefined && known.embeddingEntry !== null) {
+    if (known !== undefined && known.isCacheRecorded !== null) {
       const signature = caches.signature(path);
-      if (signature !== undefined && (signature !== known.cache?.signature || known.cache.hash !== known.embeddingEntry))
-        state.embeddings.add(path);
+      if (signature !== undefined && (signature !== known.cache || !known.isCacheRecorded)) state.embeddings.add(path);
     }
   }
   for (; mark !== undefined; mark = next(marks)) state.documents.add(mark.path);
 }
 
-/** Order of SQLite's BINARY collation: by UTF-8 bytes. */
-function before(a: string, b: string): boolean {
-  return a !== b && Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0;
-}
-
-function next(marks: Generator<FolderMark>): FolderMark | undefined {
-  const { value, done } = marks.next();
+function next<T>(stream: Generator<T>): T | undefined {
+  const { value, done } = stream.next();
   return done === true ? undefined : value;
 }
 
@@ -102,29 +95,35 @@ export function surveyRecords(context: Context): boolean {
   return true;
 }
 
-/** Rebuilds the membership candidates; true where a recorded membership has no row. */
+/** Rebuilds the membership candidates, a merge-join of rows and entries by slug and path; true where a recorded membership has no row. */
 function surveyMemberships({ replica: { records }, manifest, state }: Context): boolean {
-  const wanted = new Map<Key, string>();
-  // With 100,000 memberships this map is the survey's largest piece; it lives only while the survey runs.
-  for (const { key, hash } of manifest.presentHashes('membership')) wanted.set(key, hash);
+  const entries = manifest.presentMemberships();
+  let entry = next(entries);
+  let absent = false;
+  const passEntriesBefore = (slug: Slug | undefined, path: DocPath | undefined): void => {
+    for (; entry !== undefined && (slug === undefined || path === undefined || isBefore(entry, slug, path)); entry = next(entries)) {
+      state.memberships.set(membershipKey(entry.slug, entry.path), { slug: entry.slug, path: entry.path, copies: [] });
+      absent = true;
+    }
+  };
   state.memberships.clear();
   records.eachMembership(
     (row) => {
+      passEntriesBefore(row.slug, row.path);
+      const known = entry !== undefined && entry.path === row.path && entry.slug === row.slug ? entry : undefined;
+      if (known !== undefined) entry = next(entries);
       const key = membershipKey(row.slug, row.path);
-      if (wanted.get(key) === contentHash({ copies: row.copies })) state.absentSince.delete(key);
+      if (known?.hash === contentHash({ copies: row.copies })) state.absentSince.delete(key);
       else state.memberships.set(key, row);
-      wanted.delete(key);
     },
     ({ name, reason }) => state.problems.set(name, reason),
   );
-  for (const key of wanted.keys()) state.memberships.set(key, absentCandidate(key));
-  return wanted.size > 0;
+  passEntriesBefore(undefined, undefined);
+  return absent;
 }
 
-function absentCandidate(key: Key): Candidate {
-  const rest = key.slice('membership/'.length);
-  const slash = rest.indexOf('/');
-  return { slug: rest.slice(0, slash) as Slug, path: rest.slice(slash + 1) as DocPath, copies: [] };
+function isBefore(entry: { readonly slug: Slug; readonly path: DocPath }, slug: Slug, path: DocPath): boolean {
+  return entry.slug === slug ? compareUtf8(entry.path, path) < 0 : compareUtf8(entry.slug, slug) < 0;
 }
 
 /** Everything about one document may have changed. */

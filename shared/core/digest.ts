@@ -1,7 +1,7 @@
 // The digest of a manifest: the sum modulo 2^256 of one hash per entry. Adding or replacing an entry costs one hash,
 // whatever the size of the manifest, and the order of changes does not matter. Equal digests mean equal manifests.
-import { createHash } from 'node:crypto';
 import type { Stamp } from './version.ts';
+import { sha256 } from './hash.ts';
 import type { Key } from './key.ts';
 
 const MODULUS = 1n << 256n;
@@ -29,5 +29,5 @@ export function digestOf(entries: Iterable<Stamp & { readonly key: Key }>): Dige
 function term(key: Key, stamp: Stamp): bigint {
   const { version, state, hash } = stamp;
   const text = JSON.stringify([key, version.revision, version.replica, state, hash]);
-  return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`);
+  return BigInt(`0x${sha256(text)}`);
 }

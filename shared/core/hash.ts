@@ -1,8 +1,8 @@
 // Hashes of contents. Canonical JSON has sorted keys and no white space, so equal contents have equal hashes on every replica.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export function sha256(bytes: Uint8Array | string): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes, 'hex');
 }
 
 /** JSON with sorted keys at every level. `value` must be plain JSON data. */

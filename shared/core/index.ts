@@ -9,4 +9,5 @@ export * from './hash.ts';
 export * from './key.ts';
 export * from './merge.ts';
 export * from './reconcile.ts';
+export * from './uuid.ts';
 export * from './version.ts';

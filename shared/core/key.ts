@@ -41,7 +41,11 @@ export function parseDocPath(text: string): DocPath {
   return text as DocPath;
 }
 
+/** Nearly all: printable ASCII in parts of a length that is surely allowed. */
+const PLAIN = /^(?!\.)[ -.0-[\]-~]{1,255}\/(?!\.)[ -.0-[\]-~]{1,250}\.json$/;
+
 function docPathProblem(text: string): string | undefined {
+  if (PLAIN.test(text)) return undefined;
   if (!text.isWellFormed() || text.includes('\uFFFD')) return 'is not valid Unicode';
   const segments = text.split('/');
   if (segments.length !== 2) return 'is not of the form folder/file.json';

@@ -1,8 +1,7 @@
 // vector-cache/ of one AnythingLLM: the embedding of each document, keyed by its docpath alone (not by content, model or chunking).
 // AnythingLLM deletes and re-creates the directory whenever chunk settings are saved, so it may vanish between any two calls.
 import { join } from 'node:path';
-import { v5 as uuidv5 } from 'uuid';
-import { encodeEmbedding, isDocbusError, reasonOf, sha256, type DocPath, type Embedding } from '@docbus/core';
+import { createUuidV5, encodeEmbedding, isDocbusError, reasonOf, sha256, URL_NAMESPACE, type DocPath, type Embedding } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
 import { cacheBytesMax, parseCache, writeCache } from './cache-file.ts';
 import { createDiskSync, type DiskSync } from './disk-sync.ts';
@@ -20,7 +19,7 @@ export function openCaches(options: CachesOptions): Caches {
   const { storageDir, clock, durable = true } = options;
   const root = join(storageDir, 'vector-cache');
   const diskSync = durable === true ? createDiskSync(storageDir) : durable === false ? undefined : durable;
-  const fileOf = (path: DocPath): string => join(root, cacheName(path));
+  const fileOf = (path: DocPath): string => `${root}/${cacheName(path)}`;
 
   removeLeftovers(root, { below: false });
 
@@ -63,7 +62,9 @@ export function openCaches(options: CachesOptions): Caches {
   };
 }
 
+const uuidOf = createUuidV5(URL_NAMESPACE);
+
 /** AnythingLLM hashes the docpath exactly as its callers pass it. */
 export function cacheName(path: DocPath): string {
-  return `${uuidv5(path, uuidv5.URL)}.json`;
+  return `${uuidOf(path)}.json`;
 }

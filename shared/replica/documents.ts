@@ -39,7 +39,7 @@ export function openDocuments(options: DocumentsOptions): Documents {
   const root = join(storageDir, 'documents');
   const diskSync = durable === true ? createDiskSync(storageDir) : durable === false ? undefined : durable;
 
-  const fileOf = (path: DocPath): string => join(root, path);
+  const fileOf = (path: DocPath): string => `${root}/${path}`;
   const folderOf = (path: DocPath): string => join(root, path.slice(0, path.indexOf('/')));
 
   function entriesOf(folder: string): Dirent[] {

@@ -45,10 +45,12 @@ export type FileMark = { readonly signature: Signature; readonly hash: string };
 /** One document's marks beside what is recorded of it. */
 export type FolderMark = {
   readonly path: DocPath;
-  readonly document: FileMark;
-  readonly cache: FileMark | null;
-  readonly documentEntry: string | null;
-  readonly embeddingEntry: string | null;
+  readonly document: Signature;
+  /** the content that was seen is what is recorded */
+  readonly isDocumentRecorded: boolean;
+  readonly cache: Signature | null;
+  /** the same, null where no embedding is recorded */
+  readonly isCacheRecorded: boolean | null;
 };
 export type Place = 'document' | 'cache';
 /** The embedding that the vectors of one docId hold, and the hash of its vector ids when that was seen. */
@@ -216,6 +218,18 @@ export class Manifest implements Disposable {
     return this.#get(`select 1 from entries where key > ? and key < ? and state = 'present' limit 1`, `${kind}/`, `${kind}0`) !== undefined;
   }
 
+  /** Streams the present memberships that are on disk here, by slug and then path (UTF-8 bytes); synchronous, for a survey. */
+  *presentMemberships(): Generator<{ readonly slug: Slug; readonly path: DocPath; readonly hash: string }> {
+    const statement = this.#prepare(
+      `select slug, path, hash from entries where kind = 'membership' and state = 'present' and applied = 1 order by slug, path`,
+    );
+    statement.setReturnArrays(true);
+    for (const row of statement.iterate()) {
+      const [slug, path, hash] = row as unknown as [Slug, DocPath, string];
+      yield { slug, path, hash };
+    }
+  }
+
   /** Memberships that are recorded but not on disk here: they wait for their workspace, document or embedding. */
   unappliedMemberships(): readonly Recorded[] {
     return this.#all(`select * from entries where kind = 'membership' and state = 'present' and applied = 0 order by key`).map(toRecorded);
@@ -351,27 +365,32 @@ export class Manifest implements Disposable {
     this.#run('delete from files where place = ? and path = ?', place, path);
   }
 
-  /** The marks of the files of one folder in name order, each with the hash of the present entry (null where there is none). */
+  /** The marks of the files of one folder in name order, each beside the present entries. */
   *folderMarks(folder: string): Generator<FolderMark> {
     const statement = this.#prepare(
-      `select d.path, d.signature, d.hash, c.signature as cache_signature, c.hash as cache_hash, de.hash as document_entry, ee.hash as embedding_entry
+      `select d.path, d.signature, de.hash is d.hash, c.signature, iif(ee.hash is null, null, ee.hash is c.hash)
        from files d left join files c on c.place = 'cache' and c.path = d.path
        left join entries de on de.key = 'document/' || d.path and de.state = 'present'
        left join entries ee on ee.key = 'embedding/' || d.path and ee.state = 'present'
        where d.place = 'document' and d.path > ? and d.path < ? order by d.path`,
     );
-    const text = (value: unknown) => (value === null ? null : String(value));
-    for (const row of statement.iterate(`${folder}/`, `${folder}0`))
+    statement.setReturnArrays(true);
+    for (const row of statement.iterate(`${folder}/`, `${folder}0`)) {
+      const [path, document, isDocumentRecorded, cache, isCacheRecorded] = row as unknown as [
+        DocPath,
+        Signature,
+        number,
+        Signature | null,
+        number | null,
+      ];
       yield {
-        path: String(row['path']) as DocPath,
-        document: { signature: String(row['signature']) as Signature, hash: String(row['hash']) },
-        cache:
-          row['cache_signature'] === null
-            ? null
-            : { signature: String(row['cache_signature']) as Signature, hash: String(row['cache_hash']) },
-        documentEntry: text(row['document_entry']),
-        embeddingEntry: text(row['embedding_entry']),
+        path,
+        document,
+        isDocumentRecorded: isDocumentRecorded === 1,
+        cache,
+        isCacheRecorded: isCacheRecorded === null ? null : isCacheRecorded === 1,
       };
+    }
   }
 
   /** Folders that have marks, sorted. */
