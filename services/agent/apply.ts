@@ -21,6 +21,7 @@ import {
   type WorkspaceContent,
 } from '@docbus/core';
 import { unpackPayload } from '@docbus/log';
+import { collectionName } from '@docbus/replica/collection-name.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { examineCache, examineContent, examineDocument } from './examine.ts';
@@ -116,7 +117,10 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   });
 
   for (const { path, bytes, hash } of documents) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));
-  for (const change of byKind('workspace', 'present')) writeWorkspace(work, change);
+  for (const change of byKind('workspace', 'present')) {
+    await clearCollection(context, change.key, signal);
+    writeWorkspace(work, change);
+  }
 
   const keys = affectedMemberships(work);
   const finishMemberships = await beginMaterialise(context, keys, viewOf(work), vectors, signal);
@@ -323,6 +327,18 @@ function writeCache(work: Work, path: DocPath): void {
     replica.caches.write(path, embedded.embedding, vectorIdsOf(path, embedded.hash, embedded.embedding.texts.length));
   const signature = replica.caches.signature(path);
   if (signature !== undefined) work.marks.push({ place: 'cache', path, mark: { signature, hash: embedded.hash } });
+}
+
+/**
+ * A workspace that is not here yet starts with an empty collection. One that lies there all the same is what a deletion left that
+ * AnythingLLM did not finish (it drops the collection last), and its vectors are in no row: nobody could ever remove them.
+ */
+async function clearCollection({ replica: { records, vectors } }: Context, key: Key, signal: AbortSignal): Promise<void> {
+  const { slug } = parseKey(key) as { slug: Slug };
+  if (records.workspace(slug) !== undefined) return;
+  const name = collectionName(slug);
+  if (records.workspaces().some((other) => collectionName(other.slug) === name)) return; // two slugs may share one
+  await vectors.removeCollection(slug, signal);
 }
 
 function writeWorkspace(work: Work, change: Change): void {

@@ -4,12 +4,14 @@
 import {
   DocbusError,
   documentKey,
+  embeddingKey,
   parseKey,
   reconcile,
   workspaceKey,
   contentHash,
   type DocPath,
   type Embedding,
+  type EmbeddingContent,
   type Key,
   type MembershipContent,
   type MembershipCopy,
@@ -122,14 +124,14 @@ export async function beginMaterialise(
   const fills: Fill[] = [];
   const dropFills: string[] = [];
 
-  const gone = tasks.flatMap(({ slug, current, target }) =>
-    current.filter(({ docId }) => !target.some((copy) => copy.docId === docId)).map(({ docId }) => ({ slug, docId })),
+  const gone = tasks.flatMap(({ slug, path, current, target }) =>
+    current.filter(({ docId }) => !target.some((copy) => copy.docId === docId)).map(({ docId }) => ({ slug, path, docId })),
   );
   // Where the workspace itself goes, its collection goes as a whole.
   const leaving = gone.filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted');
   await removeVectors(
     context,
-    leaving.map(({ slug, docId }) => ({ slug, ids: have.get(docId) ?? [] })),
+    leaving.map(({ slug, path, docId }) => ({ slug, ids: [...new Set([...(have.get(docId) ?? []), ...ownIds(context, path, docId)])] })),
     signal,
   );
   dropFills.push(...gone.map(({ docId }) => docId));
@@ -144,7 +146,7 @@ export async function beginMaterialise(
       const ids = have.get(docId) ?? [];
       if (wanted === 'none' || wanted === 'blocked') continue;
       if (wanted === 'deleted') {
-        stale.push({ slug, docId, ids });
+        stale.push({ slug, docId, ids: [...new Set([...ids, ...ownIds(context, path, docId)])] });
         dropFills.push(docId);
         continue;
       }
@@ -195,6 +197,14 @@ export async function beginMaterialise(
     }
     return { applied, fills, dropFills, refused };
   };
+}
+
+/** The ids that we gave the vectors of a docId: also where AnythingLLM died between removing their rows and removing them from Chroma. */
+function ownIds({ manifest }: Context, path: DocPath, docId: string): readonly string[] {
+  const entry = manifest.entry(embeddingKey(path));
+  const fill = manifest.fill(docId);
+  if (entry?.state !== 'present' || fill?.hash !== entry.hash) return [];
+  return vectorIdsOf(docId, entry.hash, (entry.content as EmbeddingContent).chunks);
 }
 
 /** Reads the rows as they are and refuses to go on over an edit that nobody has published. */
