@@ -207,6 +207,7 @@ export async function startReplica(options: ReplicaOptions): Promise<E2eReplica>
 /** Variables of whoever runs the tests that an agent would read. */
 const unset: Environment = {
   NODE_TEST_CONTEXT: undefined,
+  DOCBUS_CACHE: undefined,
   STORAGE_DIR: undefined,
   VECTOR_DB: undefined,
   CHROMA_API_HEADER: undefined,
