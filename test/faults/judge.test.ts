@@ -8,7 +8,14 @@ import { hasPassed, type Outcome } from './outcome.ts';
 const key = 'document/wiki/page.json' as Key;
 let seq = 0;
 const edit = (before: string, after: string, replica = 'a', more: Partial<Edit> = {}): Edit => ({
-  ...{ seq: (seq += 1), replica, key, before, after, operation: 'test', at: seq * 1_000, failed: false },
+  seq: (seq += 1),
+  replica,
+  key,
+  before,
+  after,
+  operation: 'test',
+  at: seq * 1_000,
+  failed: false,
   ...more,
 });
 const change = (hash: string, replica: string, revision: number, base: Change['base'] = {}) => ({
@@ -54,9 +61,23 @@ test('what nobody made is extra', () => {
 
 test('a run passes only when every fault took effect and something was done', () => {
   const good: Outcome = {
-    ...{ log: 'sqlite', seed: 1, seconds: 1, operations: { attempted: 1, completed: 1, failed: 0 }, edits: 1 },
-    ...{ published: {}, applied: {}, conflicts: {}, approved: 0, quarantined: 0, converged: true, convergedMs: 1 },
-    ...{ lost: [], diverged: [], extra: [], faults: { kill: { injected: 2, proven: 2, evidence: 'gone' } }, cannot: [] },
+    log: 'sqlite',
+    seed: 1,
+    seconds: 1,
+    operations: { attempted: 1, completed: 1, failed: 0 },
+    edits: 1,
+    published: {},
+    applied: {},
+    conflicts: {},
+    approved: 0,
+    quarantined: 0,
+    converged: true,
+    convergedMs: 1,
+    lost: [],
+    diverged: [],
+    extra: [],
+    faults: { kill: { injected: 2, proven: 2, evidence: 'gone' } },
+    cannot: [],
   };
   assert.equal(hasPassed(good), true);
   assert.equal(hasPassed({ ...good, faults: { kill: { injected: 2, proven: 1, evidence: 'gone' } } }), false);
