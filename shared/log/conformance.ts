@@ -268,6 +268,23 @@ export function logConformance(name: string, setup: ConformanceSetup): void {
       assert.deepEqual(texts(read), keys);
     });
 
+    check('[] is the end: a reader that goes on until [] has read all that others could see before', async (t) => {
+      const { logs, open } = await arrange(t, ['a', 'b']);
+      const keys = Array.from({ length: 3000 }, (_, i) => `k${i}`);
+      await logs[0].append(
+        keys.map((key) => record(key)),
+        never,
+      );
+      await readCount(logs[1], undefined, keys.length);
+      const late = await open('late');
+      const read: string[] = [];
+      for (let batch = await late.read(undefined, { recordsMax: 50, bytesMax: 1 << 20 }, never); batch.length > 0;) {
+        read.push(...batch.map(({ key }) => key));
+        batch = await late.read(batch.at(-1)?.position, { recordsMax: 50, bytesMax: 1 << 20 }, never);
+      }
+      assert.deepEqual(read, keys);
+    });
+
     check('appending nothing is fine', async (t) => {
       const { logs } = await arrange(t, ['a']);
       await logs[0].append([], never);
@@ -481,6 +498,16 @@ export function logConformance(name: string, setup: ConformanceSetup): void {
       assert.deepEqual(texts(await readCount(logs[0], undefined, 1)), ['new']);
       const late = await open('b');
       assert.equal(await late.identity(never), after);
+      assert.deepEqual(texts(await readCount(late, undefined, 1)), ['new']);
+    });
+
+    check('an append through an open handle to a log that was made anew is in it, or is rejected', async (t) => {
+      const { shared, logs, open } = await arrange(t, ['a']);
+      if (typeof shared.recreate !== 'function') return t.skip(shared.recreate.cannot);
+      await logs[0].append([record('old')], never);
+      await shared.recreate();
+      await eventually('the append', () => logs[0].append([record('new')], never).then(() => true));
+      const late = await open('b');
       assert.deepEqual(texts(await readCount(late, undefined, 1)), ['new']);
     });
 
