@@ -40,13 +40,13 @@ export type RunOptions = {
 const DATABASE_BUSY_MS = 500;
 
 /**
- * Runs until the signal aborts. Rejects with `config_invalid`, `state_locked`, `replica_id_taken` or `manifest_corrupt` (start again);
+ * Runs until the signal aborts. Rejects with `config_invalid`, `state_locked`, `replica_id_taken`, or, to be started again, `state_removed` or `manifest_corrupt`;
  * everything else that may pass is waited for, with the agent not ready meanwhile.
  */
 export async function runAgent(config: AgentConfig, { signal, logger, clock, decorate = (options) => options }: RunOptions): Promise<void> {
   await waitForStorage(config, { signal, logger, clock });
   using held = new DisposableStack();
-  held.use(lockState({ stateDir: config.stateDir }));
+  const lock = held.use(lockState({ stateDir: config.stateDir }));
   using manifest = new Manifest({ directory: config.stateDir, clock });
   if (manifest.setAside !== undefined)
     logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
@@ -69,7 +69,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
     decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }),
   );
   noteSecrets(agent, config.secrets);
-  const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica });
+  const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica, lock });
 
   const bell = createBell();
   const hints = async function* (stop: AbortSignal): AsyncIterable<Scope> {
@@ -81,6 +81,8 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   const registry = createAgentMetrics(agent, loop, reader, signal);
   const app = createAgentApp({ agent, loop, reader, registry, token: config.token, clock, logger });
   await using server = await serveHttp(app, { ...config.http, setting: 'DOCBUS_HTTP' }, signal);
+  // Not before everything else was found right: a file that was copied and not yet edited must claim nothing under the wrong name.
+  manifest.setMeta('replica', config.replica);
   logger.info(
     {
       version,
@@ -107,7 +109,10 @@ async function waitForStorage(
       { code: 'storage_missing', storage: storageDir },
       'the storage directory is not there; mount it, or set DOCBUS_STORAGE_DIR',
     );
-    await clock.sleep(nextPauseMs(attempt, clock), signal);
+    await clock.sleep(nextPauseMs(attempt, clock), signal).catch((error: unknown) => {
+      signal.throwIfAborted(); // with the reason that whoever asked to stop expects
+      throw error;
+    });
   }
 }
 
@@ -119,7 +124,6 @@ function refuseRename(manifest: Manifest, { replica, stateDir }: AgentConfig): v
       'config_invalid',
       `The state in ${stateDir} belongs to the replica ${known}, not ${replica}. Set DOCBUS_REPLICA=${known}, or give this replica a state directory of its own (DOCBUS_STATE_DIR).`,
     );
-  manifest.setMeta('replica', replica);
 }
 
 export function settingsOf(config: AgentConfig): AgentSettings {

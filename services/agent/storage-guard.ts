@@ -2,12 +2,15 @@
 // like a replica on which everything was deleted.
 import { existsSync } from 'node:fs';
 import { DocbusError } from '@docbus/core';
+import type { StateLock } from '@docbus/replica/lock.ts';
 import { checkMarker, readMarker, writeMarker } from '@docbus/replica/marker.ts';
 import { randomUuid } from '@docbus/runtime';
 import type { Agent } from './agent.ts';
 
-/** The same agent; its steps throw `storage_missing`, `storage_replaced` or `storage_foreign` instead of looking at the wrong storage. */
-export function guardStorage(agent: Agent, place: { readonly storageDir: string; readonly replicaId: string }): Agent {
+export type GuardedPlace = { readonly storageDir: string; readonly replicaId: string; readonly lock: Pick<StateLock, 'check'> };
+
+/** The same agent; its steps throw `storage_missing`, `storage_replaced`, `storage_foreign` or `state_removed` instead of looking at the wrong storage. */
+export function guardStorage(agent: Agent, place: GuardedPlace): Agent {
   const { manifest, clock } = agent.context;
   const check = (): void => {
     const { storageDir, replicaId } = place;
@@ -18,6 +21,8 @@ export function guardStorage(agent: Agent, place: { readonly storageDir: string;
       );
     const verdict = checkMarker(readMarker(storageDir), manifest.meta('storage'), place);
     const marker = verdict === 'fresh' ? { replica: replicaId, storage: randomUuid(clock) } : verdict;
+    // Only now: a state directory inside a storage that went away went with it, and comes back with it.
+    place.lock.check();
     if (verdict === 'fresh') writeMarker(storageDir, marker);
     if (manifest.meta('storage') === undefined) manifest.setMeta('storage', marker.storage);
   };

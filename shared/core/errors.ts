@@ -13,6 +13,7 @@ export const remedies = {
   config_invalid: 'exit',
   node_too_old: 'exit',
   state_locked: 'exit',
+  state_removed: 'exit',
   replica_id_taken: 'exit',
   schema_unknown: 'wait',
   storage_missing: 'wait',

@@ -4,15 +4,22 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { DocbusError } from '@docbus/core';
+import { statAt } from './files.ts';
 
 const SQLITE_BUSY = 5;
 
+export type StateLock = Disposable & {
+  /** Throws `state_removed` where the directory was taken away: what is written to open files of it is lost, and nothing is locked. */
+  check(): void;
+};
+
 /** Held until it is disposed of. Throws `state_locked` where another process has it, `disk_failed` where it cannot be had at all. */
-export function lockState({ stateDir }: { readonly stateDir: string }): Disposable {
+export function lockState({ stateDir }: { readonly stateDir: string }): StateLock {
+  const file = join(stateDir, 'lock.db');
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(stateDir, { recursive: true });
-    database = new DatabaseSync(join(stateDir, 'lock.db'), { timeout: 0 });
+    database = new DatabaseSync(file, { timeout: 0 });
     database.exec('begin exclusive');
   } catch (error) {
     database?.close();
@@ -27,5 +34,14 @@ export function lockState({ stateDir }: { readonly stateDir: string }): Disposab
     });
   }
   const held = database;
-  return { [Symbol.dispose]: () => held.close() };
+  return {
+    check() {
+      if (statAt(file) === undefined)
+        throw new DocbusError(
+          'state_removed',
+          `The state directory ${stateDir} was removed while the agent ran. Start the agent again: it makes a new one from the log.`,
+        );
+    },
+    [Symbol.dispose]: () => held.close(),
+  };
 }

