@@ -44,8 +44,9 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
       if (state.freshFills.get(docId) === fill) state.freshFills.delete(docId);
     }
   }
-  const next = Math.min(...[...state.freshFills.values()].map(({ since }) => since + settings.settleMs));
-  return Number.isFinite(next) ? next : undefined;
+  let next: number | undefined;
+  for (const { since } of state.freshFills.values()) next = Math.min(next ?? Infinity, since + settings.settleMs);
+  return next;
 }
 
 function placeOf(slug: Slug, path: DocPath, docId: string): string {

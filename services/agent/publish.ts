@@ -10,6 +10,7 @@ import { requestMaterialise, writeMarks, type Context, type Mark } from './conte
 import { checkFreshFills } from './fresh-fills.ts';
 import { observeFills } from './observe-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
+import { recordedPayload } from './recorded.ts';
 import { surveyFiles, surveyRecords } from './survey.ts';
 
 /** `more`: call again at once. `wakeAt`: look again then (milliseconds of the clock), even without a hint. */
@@ -156,7 +157,8 @@ async function finishIntents(context: Context, signal: AbortSignal): Promise<num
   const keys = new Set(open.map(({ key }) => key));
   for (const key of state.finishAt.keys()) if (!keys.has(key)) state.finishAt.delete(key);
   for (const key of keys) if (!state.finishAt.has(key)) state.finishAt.set(key, clock.now() + settings.settleMs);
-  const due = [...keys].filter((key) => (state.finishAt.get(key) ?? 0) <= clock.now());
+  // What does not fit stays due, and is looked at again at once.
+  const due = [...keys].filter((key) => (state.finishAt.get(key) ?? 0) <= clock.now()).slice(0, settings.publishChangesMax);
   if (due.length > 0) {
     try {
       await materialiseRecorded(context, due, signal);
@@ -171,8 +173,9 @@ async function finishIntents(context: Context, signal: AbortSignal): Promise<num
 }
 
 function earliestOf(times: Iterable<number>): number | undefined {
-  const least = Math.min(...times);
-  return Number.isFinite(least) ? least : undefined;
+  let least: number | undefined;
+  for (const time of times) least = earliest(least, time);
+  return least;
 }
 
 /** Puts entries back that the log lost or buried under a losing version; their author first, anybody after a while. */
@@ -200,12 +203,16 @@ async function restoreLog(context: Context, signal: AbortSignal): Promise<boolea
   return true;
 }
 
-function withinBytes({ manifest, settings }: Context, entries: readonly Recorded[]): readonly Outgoing[] {
+function withinBytes(context: Context, entries: readonly Recorded[]): readonly Outgoing[] {
+  const { manifest, settings } = context;
   const outgoing: Outgoing[] = [];
   let bytes = 0;
   for (const entry of entries) {
     if (bytes >= settings.publishBytesMax) break;
     const { key, version, base, hash, time, content } = entry;
+    const kind = kindOf(key);
+    // A damaged copy would win over every good one that comes later.
+    if (entry.state === 'present' && (kind === 'document' || kind === 'embedding')) recordedPayload(context, entry);
     const payload = entry.state === 'present' ? manifest.payload(key) : undefined;
     bytes += payload?.packed.length ?? 0;
     const common = { key, version, base, hash, time, instance: manifest.instance };

@@ -568,16 +568,19 @@ export class Manifest implements Disposable {
         throw new DocbusError('disk_failed', `The manifest cannot be read or written; check the disk of the state directory.`, {
           cause: error,
         });
-      if (code !== 1 && isCorruption(error)) {
-        markDamaged(this.#directory);
-        throw new DocbusError(
-          'manifest_corrupt',
-          `The manifest in ${this.#directory} is damaged; start the agent again: it sets the file aside and rebuilds it from the log.`,
-          { cause: error },
-        );
-      }
+      if (code !== 1 && isCorruption(error)) throw this.damaged(error);
       throw error;
     }
+  }
+
+  /** What to throw where the manifest's content is not what was recorded. The next start sets it aside. */
+  damaged(cause: unknown): DocbusError {
+    markDamaged(this.#directory);
+    return new DocbusError(
+      'manifest_corrupt',
+      `The manifest in ${this.#directory} is damaged; start the agent again: it sets the file aside and rebuilds it from the log.`,
+      { cause },
+    );
   }
 }
 

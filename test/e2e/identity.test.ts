@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { waitFor } from '../servers/process.ts';
 import { createStorage } from '../stand-in/index.ts';
@@ -43,6 +44,42 @@ test('a second agent on one state directory is refused in one sentence, and the 
   assert.doesNotMatch(second.text, /\n\s+at /, 'no stack trace');
   await a.app.addRawText({ title: 'Page', text: textAbout('a page', 10) });
   await cluster.converged({ when: ({ present }) => present.document === 1 });
+});
+
+test('a state directory that is removed under a running agent ends it, and the next start reads the log again', async () => {
+  await using cluster = await startCluster({ replicas: 2 });
+  const [a, b] = cluster.replicas as [E2eReplica, E2eReplica];
+  await a.app.addRawText({ title: 'Page', text: textAbout('a page', 10) });
+  await cluster.converged({ when: ({ present }) => present.document === 1 });
+  rmSync(b.stateDir, { recursive: true });
+  assert.equal((await b.agent.ended).code, 1);
+  assert.match(b.agent.tail(), /state directory .* was removed/);
+  await a.app.addRawText({ title: 'Later', text: textAbout('a later page', 10) });
+  await b.startAgent();
+  await cluster.converged({ when: ({ present }) => present.document === 2 });
+});
+
+test('a damaged copy in the manifest stops nothing for good: the manifest is set aside and read from the log again', async () => {
+  await using cluster = await startCluster({ replicas: 2 });
+  const [a, b] = cluster.replicas as [E2eReplica, E2eReplica];
+  await a.app.createWorkspace('Island');
+  const path = await a.app.addRawText({ title: 'Page', text: textAbout('a page', 20) });
+  await a.app.embed('island', path);
+  await cluster.converged({ when: ({ present }) => present.membership === 1 });
+  await b.stopAgent();
+  {
+    using manifest = new DatabaseSync(join(b.stateDir, 'manifest.db'));
+    manifest.exec("update payloads set packed = zeroblob(length(packed)) where key like 'embedding/%'");
+  }
+  await b.startAgent();
+  // Its vectors are asked from the copy, because no cache travels with a membership.
+  await a.app.createWorkspace('Second');
+  await a.app.embed('second', path);
+  assert.equal((await b.agent.ended).code, 1);
+  assert.match(b.agent.tail(), /manifest .* is damaged; start the agent again/);
+  await b.startAgent();
+  await cluster.converged({ when: ({ present }) => present.membership === 2 });
+  assert.match(b.agent.tail(), /it is set aside/);
 });
 
 for (const [what, swap] of [
