@@ -2,6 +2,7 @@
 import type { Key } from '@docbus/core';
 import { createApp, httpError, requireToken, type Clock, type Logger, type Registry } from '@docbus/runtime';
 import type { Hono, Context as Request } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { Agent } from './agent.ts';
 import { idsSchema, keysSchema, type Conflicts, type Deletes, type Quarantine } from './api.ts';
@@ -20,6 +21,9 @@ export type HttpOptions = {
 
 /** A step is bounded, but one with a slow Chroma behind it may take minutes. */
 const TURN_MS_MAX = 10 * 60_000;
+
+/** Room for the keys of a hundred thousand held deletions. */
+const BODY_BYTES_MAX = 32 << 20;
 
 const syncQuery = z.object({
   max_lag_records: z.coerce.number().int().min(0).optional(),
@@ -66,8 +70,12 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
   app.get('/conflicts', (request) => request.json({ conflicts: [...manifest.conflicts()] } satisfies Conflicts));
 
   const guarded = requireToken(token);
+  const limited = bodyLimit({
+    maxSize: BODY_BYTES_MAX,
+    onError: (request) => request.json(httpError('body_too_large', `Send at most ${BODY_BYTES_MAX} bytes, or {} for all of them.`), 413),
+  });
   const change = (path: string, act: (body: Body, signal: AbortSignal) => Promise<number> | number): void => {
-    app.post(path, guarded, async (request) => {
+    app.post(path, guarded, limited, async (request) => {
       const text = await request.req.text();
       const body = parseBody(text);
       // An unreadable body must never be taken for "all of them".

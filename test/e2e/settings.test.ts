@@ -46,6 +46,8 @@ suite('the process of an agent', () => {
       const { code, text } = await a.runAgent({ DOCBUS_HTTP: `127.0.0.1:${port}` });
       assert.equal(code, 2);
       assert.match(text, /DOCBUS_HTTP/);
+      const copied = await a.runAgent({ DOCBUS_HTTP: `127.0.0.1:${port}`, DOCBUS_REPLICA: 'replica-of-another-file' });
+      assert.match(copied.text, /DOCBUS_HTTP/, 'what never ran has claimed no name');
     } finally {
       server.close();
     }
@@ -94,6 +96,7 @@ suite('the process of an agent', () => {
     assert.equal((await a.get('/deletes/approve', { method: 'POST', body: '{}' })).status, 401);
     assert.equal((await a.post('/quarantine/retry', {}, 'wrong-token')).status, 401);
     assert.equal((await a.post('/quarantine/retry')).status, 200);
+    assert.equal((await a.post('/quarantine/retry', { ids: ['x'.repeat(33 << 20)] })).status, 413);
     await a.stopAgent();
     await a.startAgent({ DOCBUS_TOKEN: undefined });
     const { status, text } = await a.post('/deletes/approve');
