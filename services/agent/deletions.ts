@@ -126,7 +126,7 @@ function passGuard(context: Context, lasting: readonly Key[]): readonly Key[] {
     if (verdict.hold && judged.some((key) => !heldBefore.has(key)))
       logger.warn(
         { kind, count: judged.length, reason: verdict.reason },
-        'deletions are held: look at them with `docbus deletes list`, then approve or revert',
+        'deletions are held: look at them with `docbus deletes`, then approve or revert',
       );
   }
   return released;

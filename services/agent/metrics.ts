@@ -20,8 +20,8 @@ export function createAgentMetrics(agent: Agent, loop: Loop, reader: StatusReade
     help: 'Age of the oldest record after the checkpoint, 0 without lag, NaN where it is not known.',
   });
   const entries = createGauge(registry, { name: 'docbus_entries', help: 'Entries of the manifest that are present.', labels: ['kind'] });
-  // One place that is asked at a scrape and sets what needs a question to the log.
   createGauge(registry, { name: 'docbus_up', help: '1 while the agent runs.', read: () => 1 });
+  // What needs a question to the log is set before each scrape.
   const collect = registry.metrics.bind(registry);
   registry.metrics = async () => {
     const lag = await reader.lag(signal);

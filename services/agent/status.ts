@@ -1,8 +1,7 @@
 // What the agent says of itself. Everything is read at the moment it is asked for; only the log's end is remembered for a second,
 // so that scrapes and load balancers do not become load on a broker.
-import { kinds, type Kind } from '@docbus/core';
+import { kinds, reasonOf, type Kind } from '@docbus/core';
 import type { LogEnd, Position } from '@docbus/log/port.ts';
-import { reasonOf } from '@docbus/core';
 import type { Status } from './api.ts';
 import type { Agent } from './agent.ts';
 import { isBootstrapping } from './context.ts';
