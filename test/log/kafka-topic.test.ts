@@ -32,6 +32,17 @@ async function readAll(log: Log, from?: Position): Promise<readonly ReadRecord[]
   }
 }
 
+/** Repeats what may pass, as an agent does. */
+async function persist<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDocbusError(error, 'log_busy', 'log_unreachable') || attempt === 100) throw error;
+    }
+  }
+}
+
 describe('a Kafka topic', () => {
   const directory = mkdtempSync(join(tmpdir(), 'docbus-kafka-topic-'));
   let server: KafkaServer;
@@ -158,6 +169,36 @@ describe('a Kafka topic', () => {
       assert.ok(end.records >= rest.length);
     }
     assert.deepEqual(await fresh.end(left.at(-1)?.position, never), { records: 0, oldestTime: undefined });
+  });
+
+  test('one that was deleted and made again under its name is another log, however much is in it by now', async () => {
+    const topic = newTopic();
+    await using writer = await open(topic, '', 'writer');
+    await using reader = await open(topic, '', 'reader');
+    await writer.append([record('old1'), record('old2')], never);
+    const [, old] = await readAll(reader);
+    const former = await reader.identity(never);
+    await admin.remove(topic);
+    await waitFor(
+      'the topic to be gone and made again',
+      async () => await admin.create(topic, { 'cleanup.policy': 'compact' }).then(() => true),
+      {
+        deadlineMs: 30_000,
+      },
+    );
+    await persist(
+      async () =>
+        await writer.append(
+          Array.from({ length: 10 }, (_, i) => record(`new${i}`)),
+          never,
+        ),
+    );
+    await assert.rejects(
+      persist(async () => await reader.read(old?.position, limits, never)),
+      (error) => isDocbusError(error, 'log_recreated'),
+    );
+    assert.notEqual(await reader.identity(never), former);
+    assert.equal((await readAll(reader)).length, 10);
   });
 
   describe('with several partitions', () => {
