@@ -3,7 +3,7 @@
 import { closeSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { DocbusError, isDocbusError, reasonOf } from '@docbus/core';
+import { DocbusError, isDocbusError } from '@docbus/core';
 
 /** 'docb' */
 const APPLICATION_ID = 0x646f6362;
@@ -108,7 +108,7 @@ export function isPassing(error: unknown): boolean {
 
 /** What an error means to the agent. Bugs stay what they are. */
 export function translate(error: unknown, path: string): unknown {
-  const because = (code: DocbusError['code'], text: string) => new DocbusError(code, `${text} (${reasonOf(error)})`, { cause: error });
+  const because = (code: DocbusError['code'], text: string) => new DocbusError(code, text, { cause: error });
   // Headers that are no JSON were not written by us.
   if (error instanceof SyntaxError)
     return because('log_corrupt', `The log ${path} is damaged. Move the file away; the replicas fill a new one.`);
