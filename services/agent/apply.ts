@@ -444,6 +444,7 @@ function viewOf(work: Work): View {
     },
     document: (path) => documents.get(path),
     adopted: (path) => embeddings.get(path)?.adopted === true,
+    asked: (key) => winners.has(key),
     overrule: (key, copies) => {
       const doomed = winners.get(key)?.change.state === 'deleted';
       if (!mayOverrule(work, key) && !doomed) return false;

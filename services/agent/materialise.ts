@@ -41,6 +41,8 @@ export type View = {
   adopted(path: DocPath): boolean;
   /** Whether rows that nobody has published give way here: at first contact the log wins, their content is kept. Otherwise materialise throws `aborted`. */
   overrule(key: Key, copies: readonly MembershipCopy[]): boolean;
+  /** True where the membership itself is being written, not only something that it hangs on. */
+  asked(key: Key): boolean;
 };
 
 /** To be recorded by the caller, with everything else of its step. */
@@ -68,6 +70,7 @@ export function recordedView(context: Context): View {
     document: () => undefined,
     adopted: () => false,
     overrule: () => false,
+    asked: () => false,
   };
 }
 
@@ -218,16 +221,23 @@ function planTasks(context: Context, keys: readonly Key[], view: View): readonly
   );
   return parsed
     .toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.slug < b.slug ? -1 : 1))
-    .map(({ key, slug, path }) => {
+    .flatMap(({ key, slug, path }) => {
       const current = rows.get(`${slug}/${path}`) ?? [];
       const target = targetOf(view, key, slug, path);
+      // Rows that were here and are gone were removed by somebody: that is an edit, to be published as one (see deletions.ts).
+      if (current.length === 0 && target.length > 0 && !view.asked(key) && isOnDisk(manifest, key)) return [];
       if (current.length > 0 && !sameCopies(current, target)) {
         const known = knownOf(manifest, key);
         if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current))
           throw new DocbusError('aborted', `${path} in the workspace ${slug} was changed here and not yet published; publishing it first.`);
       }
-      return { key, slug, path, current, target };
+      return [{ key, slug, path, current, target }];
     });
+}
+
+function isOnDisk(manifest: Context['manifest'], key: Key): boolean {
+  const entry = manifest.entry(key);
+  return entry?.state === 'present' && entry.applied;
 }
 
 /** A membership has rows where it, its workspace and its document are recorded as present, and its embedding is not in quarantine. */
