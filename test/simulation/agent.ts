@@ -4,7 +4,7 @@ import { createAgent, type Agent } from '@docbus/agent';
 import { openConflictFiles } from '@docbus/agent/conflict-files.ts';
 import type { AgentOptions } from '@docbus/agent/context.ts';
 import { guardStorage } from '@docbus/agent/storage-guard.ts';
-import { contentHash, documentKey, isDocbusError, membershipKey, sha256, workspaceKey } from '@docbus/core';
+import { contentHash, documentKey, isDocbusError, membershipKey, sha256, workspaceKey, type Key } from '@docbus/core';
 import { openMemoryLog } from '@docbus/log/memory.ts';
 import type { Log } from '@docbus/log/port.ts';
 import { openCaches } from '@docbus/replica/caches.ts';
@@ -49,7 +49,7 @@ export function startAgent(world: World, machine: Machine): void {
     replica: {
       documents: watchDocuments(world, machine, openDocuments({ storageDir, clock, documentBytesMax: 1 << 24, durable: false })),
       caches: watchCaches(world, machine, openCaches({ storageDir, clock, durable: false })),
-      records: watchRecords(machine, records),
+      records: watchRecords(world, machine, records),
       vectors: createFakeVectors(machine.chroma),
     },
     log: watchLog(world, machine),
@@ -66,13 +66,18 @@ export function startAgent(world: World, machine: Machine): void {
   Object.assign(machine, { session, manifest, agent: guarded, running: undefined, ...attemptsOf(guarded, clock, logger) });
 }
 
+function give({ edits }: World, { given }: Machine, key: Key, hash: string): void {
+  const name = `${key} ${hash}`;
+  if (!given.has(name)) given.set(name, edits.length);
+}
+
 function watchDocuments(world: World, machine: Machine, documents: Documents): Documents {
   return {
     ...documents,
     write: (path, bytes) => {
       documents.write(path, bytes);
       machine.files.set(path, sha256(bytes));
-      machine.given.add(`${documentKey(path)} ${sha256(bytes)}`);
+      give(world, machine, documentKey(path), sha256(bytes));
       stamp(world, join(machine.storageDir, 'documents', path));
     },
     remove: (path) => {
@@ -92,15 +97,15 @@ function watchCaches(world: World, machine: Machine, caches: Caches): Caches {
   };
 }
 
-function watchRecords(machine: Machine, records: Records): Records {
+function watchRecords(world: World, machine: Machine, records: Records): Records {
   return {
     ...records,
     putWorkspace: (slug, content) => {
       records.putWorkspace(slug, content);
-      machine.given.add(`${workspaceKey(slug)} ${contentHash(content)}`);
+      give(world, machine, workspaceKey(slug), contentHash(content));
     },
     setMemberships: (writes) => {
-      for (const { slug, path, copies } of writes) machine.given.add(`${membershipKey(slug, path)} ${contentHash({ copies })}`);
+      for (const { slug, path, copies } of writes) give(world, machine, membershipKey(slug, path), contentHash({ copies }));
       return records.setMemberships(writes);
     },
   };

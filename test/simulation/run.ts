@@ -183,7 +183,7 @@ async function stepAgent(world: World, machine: Machine, faults: RunOptions['fau
     [0.3, 'revert'],
     [0.3, 'retry'],
   ] as const);
-  if ((name === 'approve' || name === 'revert') && machine.manifest?.held().length === 0) return;
+  if ((name === 'approve' || name === 'revert') && (machine.volume !== 'there' || machine.manifest?.held().length === 0)) return;
   world.trace(`${machine.id} ${name}`);
   await startStep(machine, name);
 }

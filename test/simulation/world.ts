@@ -53,8 +53,8 @@ export type Machine = {
   troubled: boolean;
   /** docIds in a workspace whose vectors AnythingLLM itself took away, when it could not write its rows */
   readonly damaged: Set<string>;
-  /** `<key> <hash>` of what its agent has put on disk here */
-  readonly given: Set<string>;
+  /** `<key> <hash>` of what its agent has put on disk here, and how many edits there were then */
+  readonly given: Map<string, number>;
   /** what documents/ holds, kept up to date by whoever writes there: hash or BROKEN */
   readonly files: Map<DocPath, string>;
   app: StandIn | undefined;
@@ -159,7 +159,7 @@ export function createMachine(world: World, id: string): Machine {
     leftovers: new Set(),
     troubled: false,
     damaged: new Set(),
-    given: new Set(),
+    given: new Map(),
     files: new Map(),
     app: undefined,
     reader: undefined,
