@@ -13,7 +13,7 @@ import { observe, type Journal } from './edits.ts';
 export type People = Disposable & {
   readonly app: StandIn;
   readonly counts: { attempted: number; completed: number; failed: number };
-  /** vector ids that AnythingLLM put into Chroma and then had no row for: its own carelessness, which no agent can find */
+  /** ids of vectors that AnythingLLM left in Chroma without a row, added or not removed: its own carelessness, as without docbus */
   readonly leftovers: ReadonlySet<string>;
   /** every operation with its effects, for whoever looks for the reason of a failure */
   readonly notes: readonly string[];
@@ -34,8 +34,8 @@ const PAUSE_MS = [150, 1_200] as const;
 
 export function openPeople(replica: E2eReplica, journal: Journal, random: Random): People {
   const { storageDir, embedder, chroma, name } = replica;
-  const added = new Set<string>();
-  const app = openStandIn({ storageDir, embedder, clock: systemClock, vectors: recording(openAppVectors(chroma.url), added) });
+  const sent: Sent = { added: new Set(), removed: new Set(), dropped: 0 };
+  const app = openStandIn({ storageDir, embedder, clock: systemClock, vectors: recording(openAppVectors(chroma.url), sent) });
   const reader = new DatabaseSync(databaseFile(storageDir), { readOnly: true, timeout: 5_000 });
   const observer = observe(journal, name, storageDir, reader);
   const counts = { attempted: 0, completed: 0, failed: 0 };
@@ -58,14 +58,19 @@ export function openPeople(replica: E2eReplica, journal: Journal, random: Random
   };
   const perform = async (operation: string, steps: Steps<unknown>): Promise<void> => {
     counts.attempted += 1;
-    added.clear();
+    sent.added.clear();
+    sent.removed.clear();
+    sent.dropped = 0;
+    const unnamed = new Set<string>();
     const since = journal.edits.length;
     write(operation);
     try {
       for (;;) {
         const before = observer.look();
+        const named = namedIds();
         const step = await steps.next();
         if (step.done === true) break;
+        if (step.value.done === 'vector rows removed') for (const id of named.difference(namedIds())) unnamed.add(id);
         observer.note(before, step.value, operation);
         write(`  ${step.value.done} ${step.value.to}`);
       }
@@ -76,13 +81,17 @@ export function openPeople(replica: E2eReplica, journal: Journal, random: Random
       counts.failed += 1;
       observer.fail(since);
     }
+    const named = namedIds();
+    const lefts = [...sent.added.difference(named), ...(sent.dropped > 0 ? [] : unnamed.difference(sent.removed).difference(named))];
+    for (const id of lefts) {
+      leftovers.add(id);
+      write(`  left behind ${id}`);
+    }
+  };
+  /** of documents that are in a workspace */
+  const namedIds = (): Set<string> => {
     const docIds = new Set(membershipRowsOn(reader).map(({ docId }) => docId));
-    const named = new Set([...vectorIdsOn(reader)].flatMap(([docId, ids]) => (docIds.has(docId) ? ids : [])));
-    for (const id of added)
-      if (!named.has(id)) {
-        leftovers.add(id);
-        write(`  left behind ${id}`);
-      }
+    return new Set([...vectorIdsOn(reader)].flatMap(([docId, ids]) => (docIds.has(docId) ? ids : [])));
   };
   const draw = () => {
     for (;;) {
@@ -123,13 +132,23 @@ export function openPeople(replica: E2eReplica, journal: Journal, random: Random
   };
 }
 
-/** Writes down every id that is sent, whether or not it arrives. */
-function recording(vectors: AppVectors, added: Set<string>): AppVectors {
+/** What one operation asked of Chroma: added whether or not it arrived, removed only where it did. */
+type Sent = { readonly added: Set<string>; readonly removed: Set<string>; dropped: number };
+
+function recording(vectors: AppVectors, sent: Sent): AppVectors {
   return {
     ...vectors,
     add: async (collection, submission) => {
-      for (const id of submission.ids) added.add(id);
+      for (const id of submission.ids) sent.added.add(id);
       await vectors.add(collection, submission);
+    },
+    delete: async (collection, ids) => {
+      await vectors.delete(collection, ids);
+      for (const id of ids) sent.removed.add(id);
+    },
+    deleteCollection: async (name) => {
+      await vectors.deleteCollection(name);
+      sent.dropped += 1;
     },
   };
 }
