@@ -1,6 +1,6 @@
 // The agent of one replica: bounded steps over its ports. The loop (run.ts), the simulation and the tests call the same steps.
 import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
-import { applyWinners, type Applied } from './apply.ts';
+import { createApplier, type Applied } from './apply.ts';
 import { consumeOnce } from './consume.ts';
 import { createState, writeMarks, type AgentOptions, type Context, type Scope } from './context.ts';
 import type { Winner } from './groups.ts';
@@ -145,6 +145,8 @@ async function applyAndRecord(context: Context, winners: readonly Winner[], sign
       recordFills(manifest, memberships);
       writeMarks(manifest, marks);
     });
-  await applyWinners(context, { winners, overruled: new Set(), record }, signal);
+  await using applier = createApplier(context, signal);
+  await applier.apply({ winners, overruled: new Set(), more: false, record });
+  await applier.finish();
   return refusals;
 }

@@ -1,6 +1,6 @@
 // apply makes the winners of a batch true on this replica: files, caches, rows, vectors. Effects first, memory second: nothing is
 // recorded here but intents, so a crash anywhere is followed by the same work again. One bad change refuses itself, not the batch.
-// A large batch goes in groups, so that Chroma works on the vectors of one while the next is made ready.
+// It goes in groups, so that Chroma works on the vectors of one while the next is made ready.
 import {
   decodeEmbedding,
   documentKey,
@@ -57,49 +57,66 @@ type Work = {
 };
 
 export type ApplyOptions = {
+  /** one per key */
   readonly winners: readonly Winner[];
   /** local edits that could not be published and give way; their content is kept under conflicts */
   readonly overruled: ReadonlySet<Key>;
+  /** others follow */
+  readonly more: boolean;
   /** Called once for each group, in order, as soon as it is true on disk. */
   readonly record: (applied: Applied, isLast: boolean) => void;
 };
 
-/**
- * Applies winners, one per key, in groups: while Chroma works on the vectors of one, the next is made ready. What a group is about has
- * nothing to do with the groups beside it.
- */
-export async function applyWinners(context: Context, { winners, overruled, record }: ApplyOptions, signal: AbortSignal): Promise<void> {
-  await using queue = openVectorQueue(context, signal);
-  const embeddings = new Map<DocPath, Embedded>();
-  const documents = new Map<DocPath, Uint8Array>();
-  const shared = {
-    context,
-    winners: new Map(winners.map((winner) => [winner.change.key, winner])),
-    overruled,
-    refused: new Map<Key, DocbusError>(),
-    embeddings,
-    documents,
+/** Disposing it waits for requests that are under way, and records nothing. */
+export type Applier = AsyncDisposable & {
+  /**
+   * Applies winners in groups: while Chroma works on the vectors of one, the next is made ready. What a group is about has nothing to do
+   * with the groups beside it. When this resolves the last group may still be under way: it is finished by the next call, or by `finish`.
+   */
+  apply(options: ApplyOptions): Promise<void>;
+  /** Waits for what is under way, and records it. */
+  finish(): Promise<void>;
+  /** Whether something about the key is under way: nobody may decide about it before it is recorded. */
+  isBusy(key: Key): boolean;
+};
+
+type Begun = { readonly group: Group; readonly finish: () => Promise<void> };
+
+/** One for each step. */
+export function createApplier(context: Context, signal: AbortSignal): Applier {
+  const queue = openVectorQueue(context, signal);
+  let begun: Begun | undefined;
+  const finish = async (): Promise<void> => {
+    await begun?.finish();
+    begun = undefined;
   };
-  let previous: (() => Promise<Applied>) | undefined;
-  const finish = async (isLast: boolean): Promise<void> => {
-    if (previous === undefined) return;
-    const applied = await previous();
-    previous = undefined;
-    record(applied, isLast);
-    for (const { change } of applied.winners) {
-      const path = pathIn(change.key);
-      if (path === undefined) continue;
-      embeddings.delete(path);
-      documents.delete(path);
-    }
+  return {
+    finish,
+    isBusy: (key) => begun?.group.keys.has(key) === true,
+    async apply({ winners, overruled, more, record }) {
+      const embeddings = new Map<DocPath, Embedded>();
+      const documents = new Map<DocPath, Uint8Array>();
+      const winnerOf = new Map(winners.map((winner) => [winner.change.key, winner]));
+      const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents };
+      const groups = groupsOf(context, winners, { more, isBusy: (path) => begun?.group.paths.has(path) === true });
+      for (const [i, group] of groups.entries()) {
+        if (group.needsPrevious || begun?.group.isNeeded === true) await finish();
+        const finishGroup = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
+        await finish();
+        begun = {
+          group,
+          finish: async () => {
+            record(await finishGroup(), i === groups.length - 1);
+            for (const path of group.paths) {
+              embeddings.delete(path);
+              documents.delete(path);
+            }
+          },
+        };
+      }
+    },
+    [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose](),
   };
-  for (const group of groupsOf(context, winners)) {
-    if (group.alone) await finish(false);
-    const next = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
-    await finish(false);
-    previous = next;
-  }
-  await finish(true);
 }
 
 /** What it returns waits for the group's vectors and does the rest. */

@@ -1,5 +1,5 @@
 // consume: log vs manifest -> disk. Reads a bounded batch, merges it, applies the winners, and records entries and checkpoint in
-// one transaction at the very end. Dying anywhere before that repeats the batch.
+// transactions as soon as they are true here. Dying anywhere before that repeats the batch.
 import {
   compareStamp,
   DocbusError,
@@ -15,7 +15,7 @@ import {
 import { unpackPayload } from '@docbus/log';
 import type { Position } from '@docbus/log/port.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
-import { applyWinners, type Applied } from './apply.ts';
+import { createApplier, type Applied, type Applier } from './apply.ts';
 import { collectPuts } from './collect.ts';
 import type { Winner } from './groups.ts';
 import { relevantEdits } from './local-edits.ts';
@@ -27,26 +27,57 @@ import { requirePlaces } from './places.ts';
 import { clearStrays } from './strays.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
 
-/** Applies at most one batch. `more`: there was something, so there may be more. */
+/** While a replica is rebuilt, one step takes so many batches: each is read and merged while Chroma works on the one before. */
+const REBUILD_BATCHES_MAX = 8;
+
+/** Applies a batch, or a few of them. `more`: there was something, so there may be more. */
 export async function consumeOnce(context: Context, signal: AbortSignal): Promise<StepResult> {
-  const { manifest, log, settings, state, logger } = context;
+  const { manifest, log, settings, state } = context;
   if (manifest.outbox().length > 0) await flushOutbox(context, signal);
   await clearStrays(context, signal);
-  const checkpoint = manifest.meta('checkpoint') as Position | undefined;
-  const records = await log.read(checkpoint, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
-  const last = records.at(-1);
-  if (last === undefined) {
-    reachEnd(context);
-    return { more: false, wakeAt: undefined };
+  await using applier = createApplier(context, signal);
+  let position = manifest.meta('checkpoint') as Position | undefined;
+  let parts: Batch['parts'] = [];
+  for (let batches = 1; ; batches++) {
+    const records = await log.read(position, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
+    const last = records.at(-1);
+    if (last === undefined) {
+      if (batches > 1) break;
+      reachEnd(context);
+      return { more: false, wakeAt: undefined };
+    }
+    state.atEnd = false;
+    // Nothing was ever read, so what was appended may have gone into a log that was made anew since: each has to be met in this one.
+    if (position === undefined && manifest.meta('read') === undefined && manifest.hasLogged()) manifest.setAllLogged(false);
+    const batch = readBatch(context, records, parts);
+    if (batch.incoming.some(({ change }) => applier.isBusy(change.key))) await applier.finish();
+    refuseDouble(context, batch);
+    const unpublished = await publishLocalEdits(context, batch, applier, signal);
+    if (unpublished === 'published') break;
+    const more = isBootstrapping(manifest) && batches < REBUILD_BATCHES_MAX;
+    await applyBatch(context, { batch, after: position, position: last.position, unpublished, more }, applier);
+    if (!more) break;
+    position = last.position;
+    parts = batch.parts;
   }
-  state.atEnd = false;
-  // Nothing was ever read, so what was appended may have gone into a log that was made anew since: each has to be met in this one.
-  if (checkpoint === undefined && manifest.meta('read') === undefined && manifest.hasLogged()) manifest.setAllLogged(false);
-  const batch = readBatch(context, records);
-  refuseDouble(context, batch);
-  const unpublished = await publishLocalEdits(context, batch, signal);
-  if (unpublished === 'published') return { more: true, wakeAt: undefined };
+  await applier.finish();
+  // Showing our checkpoint to the product's tools is a courtesy; losing it loses nothing, but an error of the log is still an error.
+  const checkpoint = manifest.meta('checkpoint') as Position | undefined;
+  if (checkpoint !== undefined) await log.report(checkpoint, signal);
+  return { more: true, wakeAt: undefined };
+}
 
+type BatchToApply = {
+  readonly batch: Batch;
+  readonly after: Position | undefined;
+  readonly position: Position;
+  readonly unpublished: ReadonlySet<Key>;
+  readonly more: boolean;
+};
+
+/** The end of it may still be under way when this resolves. */
+async function applyBatch(context: Context, { batch, after, position, unpublished, more }: BatchToApply, applier: Applier): Promise<void> {
+  const { manifest, logger } = context;
   const merged = mergeBatch(context, batch);
   if (merged.winners.length > 0) requirePlaces(context);
   const emptied = merged.winners.some(({ change }) => change.state === 'deleted');
@@ -64,17 +95,15 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
       for (const key of batch.usedParts) manifest.dropParts(key);
       for (const { key, hash, index, bytes } of batch.parts) manifest.putPart(key, hash, index, bytes);
       countTrial(context, batch);
-      manifest.setMeta('checkpoint', last.position);
-      if (checkpoint === undefined) manifest.setMeta('read', 'yes');
+      manifest.setMeta('checkpoint', position);
+      if (after === undefined) manifest.setMeta('read', 'yes');
     });
+    if (!isLast) return;
+    for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
+      logger.warn({ code, reason: message }, 'quarantined a record');
+    logger.debug({ changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
   };
-  await applyWinners(context, { winners: merged.winners, overruled: unpublished, record }, signal);
-  for (const { code, message } of [...batch.quarantine, ...merged.quarantine])
-    logger.warn({ code, reason: message }, 'quarantined a record');
-  logger.debug({ records: records.length, changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
-  // Showing our checkpoint to the product's tools is a courtesy; losing it loses nothing, but an error of the log is still an error.
-  await log.report(last.position, signal);
-  return { more: true, wakeAt: undefined };
+  await applier.apply({ winners: merged.winners, overruled: unpublished, more, record });
 }
 
 /** Inside the caller's transaction. A group is recorded before the checkpoint is: whoever dies in between meets changes that he knows. */
@@ -130,11 +159,18 @@ function refuseDouble({ manifest, settings, state }: Context, { incoming }: Batc
  * Before anything here is overwritten: an edit that nobody has published is published first (invariant 1), so that the merge
  * sees it and every replica decides alike. At first contact there is nothing to publish yet: the log wins, see apply.
  */
-async function publishLocalEdits(context: Context, { incoming }: Batch, signal: AbortSignal): Promise<'published' | ReadonlySet<Key>> {
+async function publishLocalEdits(
+  context: Context,
+  { incoming }: Batch,
+  applier: Applier,
+  signal: AbortSignal,
+): Promise<'published' | ReadonlySet<Key>> {
   const { manifest, logger } = context;
   const taken = incoming.map(({ change }) => change).filter((change) => merge(manifest.entry(change.key), stampOf(change)) === 'take');
+  if (relevantEdits(context, taken).size === 0) return new Set();
+  // Nothing is published beside something that is not recorded yet.
+  await applier.finish();
   const edits = relevantEdits(context, taken);
-  if (edits.size === 0) return edits;
   const { drafts, marks } = await collectPuts(context, signal, edits);
   // What cannot be published now (a document that does not parse) gives way, its content kept.
   if (drafts.length === 0) return edits;

@@ -8,14 +8,28 @@ export type Winner = { readonly change: Change; readonly packed: Uint8Array | un
 export type Group = {
   readonly winners: readonly Winner[];
   readonly keys: ReadonlySet<Key>;
+  readonly paths: ReadonlySet<DocPath>;
   /** begins only when the group before it is recorded */
-  readonly alone: boolean;
+  readonly needsPrevious: boolean;
+  /** the group after it begins only when this one is recorded */
+  readonly isNeeded: boolean;
   /** others follow, so that what does not fill a request may wait for them */
   readonly more: boolean;
 };
 
+export type GroupsOptions = {
+  /** other winners follow these */
+  readonly more: boolean;
+  /** paths of a group that is still under way */
+  readonly isBusy: (path: DocPath) => boolean;
+};
+
 /** At least one group. Workspaces come first, because memberships need them; deletions come last. */
-export function groupsOf({ manifest, settings }: Pick<Context, 'manifest' | 'settings'>, winners: readonly Winner[]): readonly Group[] {
+export function groupsOf(
+  { manifest, settings }: Pick<Context, 'manifest' | 'settings'>,
+  winners: readonly Winner[],
+  { more, isBusy }: GroupsOptions,
+): readonly Group[] {
   const { vectorsPerRequest, groupDocumentsMax } = settings;
   const vectorsMax = isBootstrapping(manifest) ? vectorsPerRequest.bootstrapping : vectorsPerRequest.following;
   const workspaces: Winner[] = [];
@@ -25,37 +39,60 @@ export function groupsOf({ manifest, settings }: Pick<Context, 'manifest' | 'set
     if (path === undefined) workspaces.push(winner);
     else if (byPath.get(path)?.push(winner) === undefined) byPath.set(path, [winner]);
   }
-  if (byPath.size <= groupDocumentsMax && vectorsIn(winners) <= vectorsMax) return [groupOf(winners, true, false)];
+  const isSmall = byPath.size <= groupDocumentsMax && vectorsIn(winners) <= vectorsMax;
+  const isMixed = workspaces.length > 0 || winners.some(isDeletion) || [...byPath.keys()].some(isBusy);
+  if (isSmall && (isMixed || winners.length === 0)) return [groupOf(winners, { needsPrevious: true, isNeeded: true, more })];
 
-  const isDeletion = ({ change }: Winner): boolean => change.state === 'deleted';
   const first = workspaces.filter((winner) => !isDeletion(winner));
   const rest = workspaces.filter(isDeletion);
-  const chunks: Winner[][] = [];
-  let chunk: Winner[] = [];
-  let [paths, vectors] = [0, 0];
-  for (const some of byPath.values()) {
-    if (some.some(isDeletion)) {
-      rest.push(...some);
-      continue;
-    }
-    chunk.push(...some);
-    paths += 1;
-    vectors += vectorsIn(some);
-    if (paths < groupDocumentsMax && vectors < vectorsMax) continue;
-    chunks.push(chunk);
-    chunk = [];
-    paths = vectors = 0;
-  }
-  if (chunk.length > 0) chunks.push(chunk);
+  const paths = [...byPath].filter(([, some]) => !some.some(isDeletion));
+  rest.push(...[...byPath].flatMap(([, some]) => (some.some(isDeletion) ? some : [])));
+  const chunks = [
+    ...chunksOf(
+      paths.filter(([path]) => !isBusy(path)),
+      vectorsMax,
+      groupDocumentsMax,
+    ),
+    // By then what they wait for is recorded.
+    ...chunksOf(
+      paths.filter(([path]) => isBusy(path)),
+      vectorsMax,
+      groupDocumentsMax,
+    ),
+  ];
+  const startsBusy = chunks[0]?.some(({ change: { key } }) => isBusy(pathIn(key) as DocPath)) === true;
   return [
-    ...(first.length > 0 ? [groupOf(first, true, false)] : []),
-    ...chunks.map((some, i) => groupOf(some, i === 0, i < chunks.length - 1)),
-    ...(rest.length > 0 ? [groupOf(rest, true, false)] : []),
+    ...(first.length > 0 ? [groupOf(first, { needsPrevious: true, isNeeded: true, more: false })] : []),
+    ...chunks.map((some, i) =>
+      groupOf(some, { needsPrevious: i === 0 && startsBusy, isNeeded: false, more: more || i < chunks.length - 1 }),
+    ),
+    ...(rest.length > 0 ? [groupOf(rest, { needsPrevious: true, isNeeded: true, more: false })] : []),
   ];
 }
 
-function groupOf(winners: readonly Winner[], alone: boolean, more: boolean): Group {
-  return { winners, keys: new Set(winners.map(({ change }) => change.key)), alone, more };
+function chunksOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], vectorsMax: number, documentsMax: number): Winner[][] {
+  const chunks: Winner[][] = [];
+  let chunk: Winner[] = [];
+  let [documents, vectors] = [0, 0];
+  for (const [, some] of paths) {
+    chunk.push(...some);
+    documents += 1;
+    vectors += vectorsIn(some);
+    if (documents < documentsMax && vectors < vectorsMax) continue;
+    chunks.push(chunk);
+    chunk = [];
+    documents = vectors = 0;
+  }
+  return chunk.length > 0 ? [...chunks, chunk] : chunks;
+}
+
+function groupOf(winners: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded' | 'more'>): Group {
+  const keys = winners.map(({ change }) => change.key);
+  return { winners, keys: new Set(keys), paths: new Set(keys.flatMap((key) => pathIn(key) ?? [])), ...flags };
+}
+
+function isDeletion({ change }: Winner): boolean {
+  return change.state === 'deleted';
 }
 
 function vectorsIn(winners: readonly Winner[]): number {

@@ -20,12 +20,19 @@ export type Batch = {
   readonly forgedBy: readonly string[];
 };
 
-export function readBatch({ manifest, clock }: Context, records: readonly ReadRecord[]): Batch {
+/** `before`: parts of the batch before this one, where they are not yet in the manifest. */
+export function readBatch({ manifest, clock }: Context, records: readonly ReadRecord[], before: readonly Part[] = []): Batch {
   const incoming: Incoming[] = [];
   const quarantine: Quarantined[] = [];
   const forgedBy: string[] = [];
   const fresh = new Map<string, Map<number, Part>>();
   const usedParts = new Set<Key>();
+  const keep = (part: Part): void => {
+    const id = `${part.key}\n${part.hash}`;
+    const pieces = fresh.get(id) ?? new Map<number, Part>();
+    fresh.set(id, pieces.set(part.index, part));
+  };
+  before.forEach(keep);
 
   const partsOfChange = (change: Change, count: number): Uint8Array | undefined => {
     const id = `${change.key}\n${change.hash}`;
@@ -46,12 +53,9 @@ export function readBatch({ manifest, clock }: Context, records: readonly ReadRe
       switch (decoded.type) {
         case 'dropped':
           break;
-        case 'part': {
-          const id = `${decoded.key}\n${decoded.hash}`;
-          const pieces = fresh.get(id) ?? new Map<number, Part>();
-          fresh.set(id, pieces.set(decoded.index, decoded));
+        case 'part':
+          keep(decoded);
           break;
-        }
         case 'change': {
           const { change, payload } = decoded;
           const packed =
