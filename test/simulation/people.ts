@@ -30,6 +30,7 @@ export async function beginOperation(world: World, machine: Machine): Promise<vo
   if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
   machine.operation = { ...operation, since: world.edits.length };
+  machine.covered = coveredOn(machine);
   world.trace(`${machine.id} people: ${operation.name}`);
 }
 
@@ -99,20 +100,28 @@ export function checkOwnGround(machine: Machine): void {
     throw new Violation('7 own ground only', `files outside documents/ and vector-cache/ changed on ${machine.id}`);
 }
 
+/** Vector ids that a row of workspace_documents leads to. */
+function coveredOn({ reader }: Machine): Set<string> {
+  if (reader === undefined) return new Set();
+  const docIds = new Set(membershipRowsOn(reader).map(({ docId }) => docId));
+  return new Set([...vectorIdsOn(reader)].filter(([docId]) => docIds.has(docId)).flatMap(([, ids]) => ids));
+}
+
 /** What AnythingLLM's own carelessness left in Chroma and document_vectors. */
 function noteLeftovers(machine: Machine): void {
   const { reader, leftovers, damaged, appAdded, chroma } = machine;
   if (reader === undefined) return;
   const rows = membershipRowsOn(reader);
   const docIds = new Set(rows.map(({ docId }) => docId));
-  const covered = new Set<string>();
+  const covered = coveredOn(machine);
   for (const [docId, ids] of vectorIdsOn(reader)) {
-    if (docIds.has(docId)) for (const id of ids) covered.add(id);
+    if (docIds.has(docId)) continue;
     // Those that an agent has just added for a row that is still to come are of ids that AnythingLLM never made.
-    else if (ids.every((id) => appAdded.has(id))) leftovers.add(docId);
+    if (ids.every((id) => appAdded.has(id) || (machine.troubled && machine.covered.has(id)))) leftovers.add(docId);
   }
   for (const collection of chroma.collections.values())
-    for (const id of collection.rows.keys()) if (appAdded.has(id) && !covered.has(id)) leftovers.add(id);
+    for (const id of collection.rows.keys())
+      if (!covered.has(id) && (appAdded.has(id) || (machine.troubled && machine.covered.has(id)))) leftovers.add(id);
   if (!machine.troubled) return;
   machine.troubled = false;
   const links = vectorIdsOn(reader);
@@ -223,5 +232,6 @@ export function lookAgain(machine: Machine): void {
 export function beginNamed(world: World, machine: Machine, operation: Operation): void {
   checkOwnGround(machine);
   machine.operation = { ...operation, since: world.edits.length };
+  machine.covered = coveredOn(machine);
   world.trace(`${machine.id} people: ${operation.name}`);
 }

@@ -49,6 +49,8 @@ export type Machine = {
   readonly appAdded: Set<string>;
   /** vector ids and docIds that AnythingLLM itself left without a row */
   readonly leftovers: Set<string>;
+  /** vector ids that a row led to when the operation began */
+  covered: Set<string>;
   /** the operation under way met an error, or was broken off */
   troubled: boolean;
   /** docIds in a workspace whose vectors AnythingLLM itself took away, when it could not write its rows */
@@ -157,6 +159,7 @@ export function createMachine(world: World, id: string): Machine {
     chroma: createFakeChroma(),
     appAdded: new Set(),
     leftovers: new Set(),
+    covered: new Set(),
     troubled: false,
     damaged: new Set(),
     given: new Map(),
