@@ -44,8 +44,8 @@ await runMain(async () => {
     for (const { name: goal, goal: wanted, value, met } of goals) say(`${met ? 'met   ' : 'MISSED'} ${goal} = ${value} (goal ${wanted})`);
     const met = goals.every((goal) => goal.met);
     const seconds = Math.round((systemClock.now() - started) / 1000);
-    const log_ = log === undefined ? 'sqlite' : (log.split(':')[0] ?? '');
-    process.stdout.write(`${JSON.stringify({ bench: name, quick, log: log_, met, goals, figures, machine: machineFacts(), seconds })}\n`);
+    const logKind = log === undefined ? 'sqlite' : (log.split(':')[0] ?? '');
+    process.stdout.write(`${JSON.stringify({ bench: name, quick, log: logKind, met, goals, figures, machine: machineFacts(), seconds })}\n`);
   } catch (error) {
     // What was under way when the signal came fails in its own words.
     throw signal.aborted ? signal.reason : error;

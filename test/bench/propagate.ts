@@ -43,8 +43,8 @@ export const bench: Bench = {
     const slug = await a.app.createWorkspace('Bench');
 
     using raw = openRawChroma(b.chroma.url, signal);
-    const [found, alone] = [await raw.collection(slug), await raw.collection('measured-alone')];
-    await using baseline = await openBaseline(options, raw, alone);
+    const [found, apart] = [await raw.collection(slug), await raw.collection('measured-alone')];
+    await using baseline = await openBaseline(options, raw, apart);
     const whole: number[] = [];
     const parts: Parts[] = [];
     for (let i = -WARM_ROUNDS; i < rounds; i++) {
@@ -101,7 +101,7 @@ async function uploadAndWait(a: E2eReplica, b: E2eReplica, content: Content, bef
   };
   await waitFor(`document ${before} to be on B`, there, { deadlineMs: PATIENCE_MS, everyMs: 20 }, signal);
   await idle([a, b], signal);
-  return path as DocPath;
+  return path;
 }
 
 async function idle(replicas: readonly E2eReplica[], signal: AbortSignal): Promise<void> {

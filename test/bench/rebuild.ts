@@ -44,13 +44,13 @@ export const bench: Bench = {
       const requests = prepare(rowsOf(documents), perRequest);
       const log = await writeLog(options, shape.name, documents);
       const rates: { raw: number; agent: number; withStart: number }[] = [];
-      for (let round = 0; round < rounds; round++) {
+      for (let turn = 0; turn < rounds; turn++) {
         const turns = {
           raw: () => sendRaw(options, requests),
           agent: () => rebuildOnce(options, log, shape),
         };
         // Whoever comes second finds another machine than whoever came first: they change places.
-        const raw = round % 2 === 0 ? await turns.raw() : undefined;
+        const raw = turn % 2 === 0 ? await turns.raw() : undefined;
         const agent = await turns.agent();
         rates.push({ raw: raw ?? (await turns.raw()), ...agent });
         const last = rates.at(-1)!;
