@@ -216,9 +216,8 @@ export function attemptsOf(agent: Agent, clock: Clock, logger: Logger): { readon
   };
 }
 
-/** Everything that the promises of this process have to do, done: after this, agents wait at a gate or not at all. */
+/** One turn of the event loop, in which no simulated time passes: everything that the promises of this process have to do, done; after this, agents wait at a gate or not at all. */
 export function drain(): Promise<void> {
-  // oxlint-disable-next-line no-restricted-globals -- the one turn of the event loop that lets promises settle; no time passes in the simulation
   return new Promise((resolve) => setImmediate(resolve));
 }
 
