@@ -182,6 +182,7 @@ export async function beginMaterialise(
     await removeVectors(context, stale, signal);
     records.removeVectorIds(stale.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
 
+    const unfilled: string[] = [];
     const accepted = writes.filter(({ key }) => !refused.has(key));
     const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
     const refusals = new Map(
@@ -196,9 +197,12 @@ export async function beginMaterialise(
         );
       if (reason === 'docid_taken')
         context.logger.warn({ key }, 'a row of another document has the docId of this membership; it waits until that row is gone');
+      // Rows that could not be written: their collection may be dropped before they can.
+      if (reason !== undefined) unfilled.push(...copies.map(({ docId }) => docId));
       applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
     }
-    return { applied, fills, dropFills, refused };
+    const kept = fills.filter(({ docId }) => !unfilled.includes(docId));
+    return { applied, fills: kept, dropFills: [...dropFills, ...unfilled], refused };
   };
 }
 
