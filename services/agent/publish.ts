@@ -9,6 +9,7 @@ import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
 import { checkFreshFills } from './fresh-fills.ts';
 import { observeFills } from './observe-fills.ts';
+import { sampleFills } from './sample-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
 import { recordedPayload } from './recorded.ts';
 import { surveyFiles, surveyRecords } from './survey.ts';
@@ -90,10 +91,11 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
     ...recordsOf(change, packed),
   ]);
   await log.append(records, signal);
-  const observed = observeFills(
+  const seen = observeFills(
     context,
     outgoing.map(({ change }) => change),
   );
+  const observed = await sampleFills(context, seen, outgoing, signal);
   manifest.transaction(() => {
     for (const { change, packed } of outgoing) {
       const unfinished = isUnfinished(manifest, change.key);
