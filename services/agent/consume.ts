@@ -37,6 +37,8 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   await clearStrays(context, signal);
   await using applier = createApplier(context, signal);
   let position = manifest.meta('checkpoint') as Position | undefined;
+  // Without a checkpoint nothing else would tell that the log was made anew since it was last read.
+  if (position === undefined) await meetLog(context, signal);
   let parts: Batch['parts'] = [];
   for (let batches = 1; ; batches++) {
     const records = await log.read(position, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
@@ -126,6 +128,17 @@ function recordApplied(context: Context, { winners, refused, memberships, marks 
   for (const [key, done] of memberships.applied) manifest.setApplied(key, done);
   recordFills(manifest, memberships);
   writeMarks(manifest, marks);
+}
+
+/** Another log than the one that was read before holds nothing of what we know until it is met there. */
+async function meetLog({ log, manifest }: Context, signal: AbortSignal): Promise<void> {
+  const identity = await log.identity(signal);
+  const known = manifest.meta('log');
+  if (known === identity) return;
+  manifest.transaction(() => {
+    if (known !== undefined) manifest.setAllLogged(false);
+    manifest.setMeta('log', identity);
+  });
 }
 
 function reachEnd(context: Context): void {

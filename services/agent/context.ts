@@ -79,6 +79,8 @@ export type AgentState = {
   /** memberships in whose place no vectors could be found: published without an embedding */
   readonly withoutEmbedding: Set<Key>;
   recordsVersion: string | undefined;
+  /** of the rows that `memberships` was made from */
+  membershipsMark: string | undefined;
   /** Throws where this is not (any more) the storage that the manifest is about; see storage-guard.ts. */
   checkStorage: () => void;
   /** this process has looked for vectors that an earlier one left behind */
@@ -124,6 +126,7 @@ export function createState(clock: Clock): AgentState {
     problems: new Map(),
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
+    membershipsMark: undefined,
     checkStorage: () => {},
     straysCleared: false,
     resetPending: false,

@@ -83,7 +83,12 @@ export function surveyRecords(context: Context): boolean {
     const slug = key.slice('workspace/'.length) as Slug;
     if (!slugs.has(slug)) state.workspaces.add(slug);
   }
-  const absentMemberships = surveyMemberships(context);
+  const mark = replica.records.membershipsMark();
+  const absentMemberships =
+    state.dirty.records || mark !== state.membershipsMark
+      ? surveyMemberships(context)
+      : [...state.memberships.values()].some(({ copies }) => copies.length === 0);
+  state.membershipsMark = mark;
 
   state.resetPending = absentMemberships && look.resetEvent > Number(manifest.meta('reset_event') ?? 0);
   if (!state.resetPending && !state.databaseReplaced) {

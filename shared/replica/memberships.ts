@@ -26,6 +26,17 @@ export function eachMembership(database: DatabaseSync, row: (row: MembershipRow)
   }
 }
 
+/** Ids only grow (AUTOINCREMENT), so rows that went and came again have other ids. */
+export function membershipsMark(database: DatabaseSync): string {
+  const row = database
+    .prepare(
+      `select count(*) as rows, max(id) as newest, total(id) as ids, total(id * pinned) as pinned,
+       (select json_group_array(id || ' ' || slug) from workspaces) as workspaces from workspace_documents`,
+    )
+    .get();
+  return JSON.stringify(row);
+}
+
 export function membershipsOf(database: DatabaseSync, paths: readonly DocPath[]): readonly MembershipRow[] {
   return paths.length === 0 ? [] : selectRows(database, 'where d.docpath in (select value from json_each(?))', JSON.stringify(paths));
 }

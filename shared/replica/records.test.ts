@@ -398,3 +398,20 @@ test('a database that may not be read is disk_failed with advice', { skip: proce
   using records = openRecords({ databasePath, clock: systemClock, busyMs: 10 });
   assert.throws(() => records.version(), { code: 'disk_failed', message: /same user/ });
 });
+
+test('the mark of the memberships changes with every row and pin, and with nothing else', (t) => {
+  const { records, other } = open(t);
+  records.putWorkspace(slug, plain);
+  records.setMemberships([write('f/a.json', [copy('d1')]), write('f/b.json', [copy('d2')])]);
+  const marks = [records.membershipsMark()];
+  const changed = (sql: string): boolean => {
+    other.exec(sql);
+    marks.push(records.membershipsMark());
+    return marks.at(-1) !== marks.at(-2);
+  };
+  assert.equal(changed(`update workspaces set name = 'Renamed'`), false);
+  assert.equal(changed(`update workspace_documents set pinned = true where docId = 'd1'`), true);
+  assert.equal(changed(`update workspace_documents set pinned = not pinned`), true, 'a pin that moves to another document');
+  assert.equal(changed(`delete from workspace_documents where docId = 'd1'`), true);
+  assert.equal(changed(`update workspace_documents set id = 99 where docId = 'd2'`), true, 'a row that went and came again');
+});

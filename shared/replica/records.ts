@@ -2,7 +2,7 @@
 // Reads are short, writes are short transactions that begin immediately, and everything is synchronous: no lock lives across an await.
 import type { Clock } from '@docbus/runtime/clock.ts';
 import { type Connection, openDatabase } from './database.ts';
-import { eachMembership, membershipsIn, membershipsOf, removeVectors, writeMemberships } from './memberships.ts';
+import { eachMembership, membershipsIn, membershipsMark, membershipsOf, removeVectors, writeMemberships } from './memberships.ts';
 import type { MembershipRefusal, MembershipWrite, Records, RecordsLook } from './port.ts';
 import { readWorkspace, readWorkspaces, writeWorkspace } from './workspaces.ts';
 
@@ -29,6 +29,7 @@ export function openRecords(options: RecordsOptions): Records {
     look: () => read(({ database }) => look(database)),
     workspaces: () => read(({ database }) => readWorkspaces(database)),
     workspace: (slug) => read(({ database }) => readWorkspace(database, slug)),
+    membershipsMark: () => read(({ database }) => membershipsMark(database)),
     eachMembership: (row, problem) => read(({ database }) => eachMembership(database, row, problem)),
     membershipsOf: (paths) => read(({ database }) => membershipsOf(database, paths)),
     membershipsIn: (slug) => read(({ database }) => membershipsIn(database, slug)),
