@@ -15,11 +15,16 @@ export function requirePlaces({ manifest, replica, state, clock }: Context, { em
       'storage_missing',
       'The folder documents/ is missing or has no folder in it, while documents are recorded. Nothing is applied meanwhile: mount it, or decide about the deletions with `docbus deletes`.',
     );
-  if (replica.records.look().eventSequence < Number(manifest.meta('event_sequence') ?? 0))
+  if (isDatabaseReplaced({ manifest, replica }))
     throw new DocbusError(
       'storage_replaced',
       "AnythingLLM's database is not the one this agent knows, or an older copy of it. Nothing is applied until then: bring the database back. If it is new on purpose, delete the agent's state directory and start it again.",
     );
+}
+
+/** Events are numbered upwards for ever; a database that has given fewer numbers than we have seen is another one, or an older copy. */
+export function isDatabaseReplaced({ manifest, replica }: Pick<Context, 'manifest' | 'replica'>): boolean {
+  return replica.records.look().eventSequence < Number(manifest.meta('event_sequence') ?? 0);
 }
 
 /** True where the operator has approved of the deletion of documents. */

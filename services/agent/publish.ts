@@ -11,6 +11,7 @@ import { checkFreshFills } from './fresh-fills.ts';
 import { observeFills } from './observe-fills.ts';
 import { sampleFills } from './sample-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
+import { isDatabaseReplaced } from './places.ts';
 import { recordedPayload } from './recorded.ts';
 import { surveyFiles, surveyRecords } from './survey.ts';
 
@@ -25,7 +26,10 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
     return { more: true, wakeAt: undefined };
   }
   if (!state.caughtUp) return { more: false, wakeAt: undefined };
-  const unfinishedAt = earliest(await checkFreshFills(context, signal), await finishIntents(context, signal));
+  // Rows that another database lacks are not gone: their vectors stay.
+  const unfinishedAt = isDatabaseReplaced(context)
+    ? undefined
+    : earliest(await checkFreshFills(context, signal), await finishIntents(context, signal));
   surveyFiles(context);
   surveyRecords(context);
   const { drafts, marks, full } = await collectPuts(context, signal);
