@@ -2,7 +2,7 @@
 // What the agent does beside it is no edit; the two are told apart by looking immediately before and after an effect.
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { documentKey, type DocPath, type Key } from '@docbus/core';
 import { BROKEN, documentHash, hashOf, rowsOn } from '../simulation/pictures.ts';
 import type { Effect } from '../stand-in/index.ts';
@@ -18,6 +18,8 @@ export type Edit = {
   readonly operation: string;
   /** milliseconds since the epoch */
   readonly at: number;
+  /** the agent had recorded what was there before; otherwise it was in the middle of applying it, and may do so again */
+  readonly recorded: boolean;
   /** its operation ended with an error: nobody was told that it was done */
   failed: boolean;
 };
@@ -35,15 +37,24 @@ export type Observer = {
   fail(since: number): void;
 };
 
-export function observe(journal: Journal, replica: string, storageDir: string, reader: DatabaseSync): Observer {
+export type ObserverOptions = {
+  readonly replica: string;
+  readonly storageDir: string;
+  readonly stateDir: string;
+  /** of AnythingLLM's database */
+  readonly reader: DatabaseSync;
+};
+
+export function observe(journal: Journal, { replica, storageDir, stateDir, reader }: ObserverOptions): Observer {
   const documents = createDocumentsLook(storageDir);
   const rows = createRowsLook(reader);
   /** text that is being written over is no edit yet; what was there before it counts as replaced once the new text is whole */
   const replacing = new Map<DocPath, string>();
 
   const put = (key: Key, before: string, after: string, operation: string): void => {
-    if (before !== after)
-      journal.edits.push({ seq: journal.edits.length, replica, key, before, after, operation, at: Date.now(), failed: false });
+    if (before === after) return;
+    const recorded = before === recordedHash(stateDir, key);
+    journal.edits.push({ seq: journal.edits.length, replica, key, before, after, operation, at: Date.now(), recorded, failed: false });
   };
   const noteDocument = (before: Look, path: DocPath, operation: string): void => {
     const after = documentHash(join(documentsDir(storageDir), path)) ?? '';
@@ -91,6 +102,12 @@ export function observe(journal: Journal, replica: string, storageDir: string, r
       }
     },
   };
+}
+
+/** What the agent's manifest says of a key; '' where it is absent. */
+function recordedHash(stateDir: string, key: Key): string {
+  using manifest = new DatabaseSync(join(stateDir, 'manifest.db'), { readOnly: true, timeout: 5_000 });
+  return String(manifest.prepare("select hash from entries where key = ? and state = 'present'").get(key)?.['hash'] ?? '');
 }
 
 const hashed = (text: string | undefined): string => (text === undefined ? '' : hashOf(text));

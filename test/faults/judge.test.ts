@@ -15,6 +15,7 @@ const edit = (before: string, after: string, replica = 'a', more: Partial<Edit> 
   after,
   operation: 'test',
   at: seq * 1_000,
+  recorded: true,
   failed: false,
   ...more,
 });
@@ -51,6 +52,10 @@ test('an edit that another was built upon is safe, also where the look came too 
 test('what was deleted and is there again is extra, unless a put that was not heard of won', () => {
   const edits = [edit('', 'one'), edit('one', '')];
   assert.equal(judge({ ...evidence, edits, finals: finals('one') }).extra.length, 1);
+  assert.equal(
+    judge({ ...evidence, edits: [edit('', 'one', 'b'), edit('one', '', 'a', { recorded: false })], finals: finals('one') }).extra.length,
+    0,
+  );
   const late = { ...change('one', 'b', 2), at: (edits[1]?.at ?? 0) + 1 };
   assert.equal(judge({ ...evidence, edits, changes: [late], finals: finals('one') }).extra.length, 0);
 });

@@ -56,10 +56,11 @@ function isSafe({ key, after, seq, at }: Edit, { edits, changes }: OfKey, { fina
 /** A deletion on another replica may be this much older and still arrive later. */
 const OUTAGE_MS = 60_000;
 
-function cameBack({ key, before, seq, replica, at }: Edit, { edits, changes }: OfKey, { finals }: Evidence): boolean {
+function cameBack({ key, before, seq, replica, at, recorded }: Edit, { edits, changes }: OfKey, { finals }: Evidence): boolean {
   if (!finals.some((final) => final.get(key) === before)) return false;
   if (edits.some((later) => later.after === before && later.seq > seq)) return false;
-  // A put that its replica had not heard of wins over a deletion.
+  // A put that its replica had not heard of, or not to the end, wins over a deletion.
+  if (!recorded && !edits.some((made) => made.replica === replica && made.after === before)) return false;
   return !changes.some(({ change, at: seen }) => change.state === 'present' && seen >= at && change.version.replica !== replica);
 }
 

@@ -33,11 +33,11 @@ const left = new Set(['resetAllVectorStores', 'resetWorkspaceVectors', 'storeMem
 const PAUSE_MS = [150, 1_200] as const;
 
 export function openPeople(replica: E2eReplica, journal: Journal, random: Random): People {
-  const { storageDir, embedder, chroma, name } = replica;
+  const { storageDir, stateDir, embedder, chroma, name } = replica;
   const sent: Sent = { added: new Set(), removed: new Set(), dropped: 0 };
   const app = openStandIn({ storageDir, embedder, clock: systemClock, vectors: recording(openAppVectors(chroma.url), sent) });
   const reader = new DatabaseSync(databaseFile(storageDir), { readOnly: true, timeout: 5_000 });
-  const observer = observe(journal, name, storageDir, reader);
+  const observer = observe(journal, { replica: name, storageDir, stateDir, reader });
   const counts = { attempted: 0, completed: 0, failed: 0 };
   const leftovers = new Set<string>();
   const notes: string[] = [];
