@@ -131,6 +131,8 @@ export async function beginMaterialise(
     current.filter(({ docId }) => !target.some((copy) => copy.docId === docId)).map(({ docId }) => ({ slug, path, docId })),
   );
   // Where the workspace itself goes, its collection goes as a whole.
+  // Before they go: where AnythingLLM changes the rows meanwhile and they stay, nobody must believe that their vectors did.
+  for (const { docId } of gone) manifest.dropFill(docId);
   const leaving = gone.filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted');
   await removeVectors(
     context,
