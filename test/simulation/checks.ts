@@ -233,10 +233,12 @@ function checkEdits(world: World): void {
 }
 
 /** True where somebody put the key after, or without knowing of, this deletion. */
-function isOvertaken(world: World, { key, seen, replica, at }: UserEdit): boolean {
+function isOvertaken(world: World, { key, seen, replica, at, firstContact }: UserEdit): boolean {
   return world.journal.some(
     ({ change, replica: by }, index) =>
-      change?.key === key && change.state === 'present' && (index >= at || (index >= seen && (by !== replica || seen === 0))),
+      change?.key === key &&
+      change.state === 'present' &&
+      (index >= at || (index >= seen && (by !== replica || seen === 0 || firstContact))),
   );
 }
 
