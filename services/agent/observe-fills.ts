@@ -12,14 +12,22 @@ export type Observed = { readonly fills: readonly SeenFill[]; readonly refill: r
 /** One pass over the tables, however many changes there are (neither docpath nor docId is indexed). */
 export function observeFills({ replica: { records }, manifest }: Context, changes: readonly Change[]): Observed {
   const embeddings = new Map<DocPath, { readonly hash: string; readonly chunks: number }>();
-  const memberships = new Map<Key, { readonly slug: Slug; readonly path: DocPath; readonly docIds: readonly string[]; readonly embedded: boolean }>();
+  const memberships = new Map<
+    Key,
+    { readonly slug: Slug; readonly path: DocPath; readonly docIds: readonly string[]; readonly embedded: boolean }
+  >();
   for (const change of changes) {
     const parsed = parseKey(change.key);
     if (change.state === 'deleted') continue;
     if (parsed.kind === 'embedding')
       embeddings.set(parsed.path, { hash: change.hash, chunks: (change.content as EmbeddingContent).chunks });
     else if (parsed.kind === 'membership' && 'copies' in change.content)
-      memberships.set(change.key, { slug: parsed.slug, path: parsed.path, docIds: change.content.copies.map(({ docId }) => docId), embedded: false });
+      memberships.set(change.key, {
+        slug: parsed.slug,
+        path: parsed.path,
+        docIds: change.content.copies.map(({ docId }) => docId),
+        embedded: false,
+      });
   }
   const rows = embeddings.size === 0 ? [] : records.membershipsOf([...embeddings.keys()]);
   for (const { slug, path, copies } of rows)
