@@ -45,7 +45,9 @@ await runMain(async () => {
     const met = goals.every((goal) => goal.met);
     const seconds = Math.round((systemClock.now() - started) / 1000);
     const logKind = log === undefined ? 'sqlite' : (log.split(':')[0] ?? '');
-    process.stdout.write(`${JSON.stringify({ bench: name, quick, log: logKind, met, goals, figures, machine: machineFacts(), seconds })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ bench: name, quick, log: logKind, met, goals, figures, machine: machineFacts(), seconds })}\n`,
+    );
   } catch (error) {
     // What was under way when the signal came fails in its own words.
     throw signal.aborted ? signal.reason : error;
