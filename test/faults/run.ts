@@ -1,6 +1,6 @@
 // One run: three agents on real Chroma and a real log, people editing everywhere, faults of the log and faults of the replicas side by
 // side, each shown to have taken effect; then quiet, and a verdict on every edit.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@docbus/runtime/clock.ts';
@@ -102,7 +102,15 @@ export async function runFaults({ log: name, seconds, seed, say, signal }: RunOp
     Object.fromEntries(names.map((one, index) => [one, count(index)]));
   const [first] = settled.pictures;
   const trace = { edits: journal.edits, notes: people.flatMap(({ notes }) => notes), changes: follower.changes };
-  writeTrace(`${name}-${seed}`, { ...trace, ghosts: settled.pictures.flatMap(ghosts), kept: kept.flatMap((one) => [...one.kept]) });
+  const outputs = [
+    ...replicas.map(({ agent }) => agent.output),
+    ...readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [join(directory, file)] : [])),
+  ];
+  writeTrace(
+    `${name}-${seed}`,
+    { ...trace, ghosts: settled.pictures.flatMap(ghosts), kept: kept.flatMap((one) => [...one.kept]) },
+    outputs,
+  );
   return {
     log: name,
     seed,
@@ -185,11 +193,13 @@ function sumOf(people: readonly People[]): Outcome['operations'] {
   };
 }
 
-/** For whoever looks for the reason of a failure. */
-function writeTrace(name: string, trace: unknown): void {
-  const directory = join(import.meta.dirname, '../../.cache/faults');
+/** For whoever looks for the reason of a failure: what people did, what the log held, and what agents and broker said. */
+function writeTrace(name: string, trace: unknown, outputs: readonly string[]): void {
+  const directory = join(import.meta.dirname, '../../.cache/faults', name);
+  rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, `${name}.json`), JSON.stringify(trace, null, 1));
+  writeFileSync(join(directory, 'trace.json'), JSON.stringify(trace, null, 1));
+  for (const output of outputs) copyFileSync(output, join(directory, output.split('/').slice(-2).join('-')));
 }
 
 /** What all lives of an agent say that they applied. */
