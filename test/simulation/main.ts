@@ -145,6 +145,13 @@ async function findPlanted(): Promise<boolean> {
   return missed === 0;
 }
 
+// Ended from outside: the storages lie in memory and must not stay there.
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => {
+    rmSync(base, { recursive: true, force: true });
+    process.exit(1);
+  });
+
 try {
   process.exitCode = (values.planted ? await findPlanted() : await simulate()) ? 0 : 1;
 } finally {
