@@ -2,7 +2,7 @@
 // The memory is only about when to look and what to look at; losing it (a crash) costs a full survey.
 import { defaultGuardLimits, type DocPath, type GuardLimits, type Key, type MembershipCopy, type Slug } from '@docbus/core';
 import type { Log } from '@docbus/log/port.ts';
-import type { EmbedderSettings, Replica } from '@docbus/replica/port.ts';
+import type { EmbedderSettings, Replica, Signature } from '@docbus/replica/port.ts';
 import type { FileMark, Manifest, Place } from '@docbus/replica/manifest.ts';
 import type { Clock, Logger } from '@docbus/runtime';
 
@@ -76,6 +76,8 @@ export type AgentState = {
   readonly freshFills: Map<string, FreshFill>;
   /** names that cannot be replicated, and why; replaced at each survey of their place */
   readonly problems: Map<string, string>;
+  /** files that do not parse, as they were when they were read: not read again before they are others, or a sweep comes by */
+  readonly unsettled: Readonly<Record<Place, Map<DocPath, Signature>>>;
   /** memberships in whose place no vectors could be found: published without an embedding */
   readonly withoutEmbedding: Set<Key>;
   recordsVersion: string | undefined;
@@ -124,6 +126,7 @@ export function createState(clock: Clock): AgentState {
     finishAt: new Map(),
     freshFills: new Map(),
     problems: new Map(),
+    unsettled: { document: new Map(), cache: new Map() },
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
     membershipsMark: undefined,

@@ -56,23 +56,27 @@ function examineFile<T>(
 ): FileLook<T> {
   const { manifest, state } = context;
   const known = knownOf(manifest, key);
-  if (signature === undefined)
+  if (signature === undefined) {
+    settle(context, place, path);
     return { picture: { state: 'absent' }, edit: reconcile({ state: 'absent' }, known), value: undefined, signature, marks: [] };
+  }
+  if (state.unsettled[place].get(path) === signature) return unsettledLook;
   const mark = manifest.file(place, path);
   if (mark?.signature === signature) {
     const picture: Picture = { state: 'present', hash: mark.hash };
     const edit = reconcile(picture, known);
-    if (edit === 'none') return { picture, edit, value: undefined, signature, marks: [] };
+    if (edit === 'none') {
+      settle(context, place, path);
+      return { picture, edit, value: undefined, signature, marks: [] };
+    }
   }
-  const reading = readOrProblem(context, path, read);
-  if (reading.type !== 'read')
-    return {
-      picture: reading.type === 'absent' ? { state: 'absent' } : 'unsettled',
-      edit: 'none',
-      value: undefined,
-      signature: undefined,
-      marks: [],
-    };
+  const reading = readOrProblem(path, signature, read);
+  if (reading.type === 'unsettled' && reading.signature !== undefined) {
+    state.unsettled[place].set(path, reading.signature);
+    state.problems.set(problemName(place, path), `is not replicated: ${reading.reason}`);
+  } else settle(context, place, path);
+  if (reading.type === 'unsettled') return unsettledLook;
+  if (reading.type === 'absent') return { ...unsettledLook, picture: { state: 'absent' } };
   const picture: Picture = { state: 'present', hash: reading.hash };
   // Of a racy reading only that there is a file is remembered: the next survey reads it again, also after a restart.
   if (reading.racy) state.dirty.paths.add(path);
@@ -80,14 +84,24 @@ function examineFile<T>(
   return { picture, edit: reconcile(picture, known), value: reading.value, signature: reading.signature, marks };
 }
 
+const unsettledLook = { picture: 'unsettled', edit: 'none', value: undefined, signature: undefined, marks: [] } as const;
+
+/** Forgets what was wrong with the file, so that nobody is shown it any longer. */
+function settle({ state }: Context, place: Place, path: DocPath): void {
+  if (state.unsettled[place].delete(path)) state.problems.delete(problemName(place, path));
+}
+
+function problemName(place: Place, path: DocPath): string {
+  return place === 'document' ? path : `the vector cache of ${path}`;
+}
+
 /** A file that can never be replicated (too large, a symbolic link) is a problem to show, not an error of the step. */
-function readOrProblem<T>({ state }: Context, path: DocPath, read: () => Reading<T>): Reading<T> {
+function readOrProblem<T>(path: DocPath, signature: Signature, read: () => Reading<T>): Reading<T> {
   try {
     return read();
   } catch (error) {
     if (!isDocbusError(error, 'document_too_large', 'path_refused')) throw error;
-    state.problems.set(path, error.message);
-    return { type: 'unsettled', reason: error.message };
+    return { type: 'unsettled', reason: error.message, signature };
   }
 }
 

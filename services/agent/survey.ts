@@ -3,6 +3,7 @@
 import { contentHash, documentKey, membershipKey, workspaceKey, type DocPath, type Slug } from '@docbus/core';
 import { compareUtf8 } from '@docbus/replica/order.ts';
 import type { Context, Scope } from './context.ts';
+import { noticeNewVectors } from './new-vectors.ts';
 
 /** Notes where to look at the next survey. */
 export function markDirty({ state: { dirty } }: Pick<Context, 'state'>, scope: Scope): void {
@@ -22,6 +23,7 @@ export function surveyFiles(context: Context): void {
   }
   if (dirty.allFiles) {
     state.problems.clear();
+    for (const files of Object.values(state.unsettled)) files.clear();
     for (const folder of new Set([...replica.documents.folders(), ...manifest.markedFolders()])) dirty.folders.add(folder);
     for (const path of manifest.unmarkedDocuments()) state.documents.add(path);
   }
@@ -94,6 +96,7 @@ export function surveyRecords(context: Context): boolean {
   if (!state.resetPending && !state.databaseReplaced) {
     manifest.setMeta('reset_event', String(look.resetEvent));
     manifest.setMeta('event_sequence', String(look.eventSequence));
+    noticeNewVectors(context);
   }
   state.dirty.records = false;
   state.recordsVersion = version;

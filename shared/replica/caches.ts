@@ -37,12 +37,17 @@ export function openCaches(options: CachesOptions): Caches {
       if (reading.type === 'absent') requireStorage(storageDir);
       if (reading.type !== 'read') return reading;
       const parsed = parseCache(reading.bytes);
-      if ('reason' in parsed) return { type: 'unsettled', reason: parsed.reason };
+      const unsettled = (reason: string): Reading<Embedding> => ({
+        type: 'unsettled',
+        reason,
+        signature: reading.racy ? undefined : reading.signature,
+      });
+      if ('reason' in parsed) return unsettled(parsed.reason);
       try {
         const hash = sha256(encodeEmbedding(parsed.embedding));
         return { type: 'read', value: parsed.embedding, hash, signature: reading.signature, racy: reading.racy };
       } catch (error) {
-        if (isDocbusError(error, 'vectors_refused')) return { type: 'unsettled', reason: reasonOf(error) };
+        if (isDocbusError(error, 'vectors_refused')) return unsettled(reasonOf(error));
         throw error;
       }
     },

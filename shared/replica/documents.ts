@@ -117,7 +117,7 @@ export function openDocuments(options: DocumentsOptions): Documents {
       if (reading.type !== 'read') return reading;
       const { bytes, signature, racy } = reading;
       const reason = objectProblem(bytes);
-      if (reason !== undefined) return { type: 'unsettled', reason };
+      if (reason !== undefined) return { type: 'unsettled', reason, signature: racy ? undefined : signature };
       return { type: 'read', value: bytes, hash: sha256(bytes), signature, racy } satisfies Reading<Uint8Array>;
     },
 

@@ -39,7 +39,7 @@ export function isTemporaryName(name: string): boolean {
 
 export type FileReading =
   | { readonly type: 'absent' }
-  | { readonly type: 'unsettled'; readonly reason: string }
+  | { readonly type: 'unsettled'; readonly reason: string; readonly signature: undefined }
   | { readonly type: 'read'; readonly bytes: Buffer; readonly signature: Signature; readonly racy: boolean };
 
 /** The signature of whatever is at `path` (a symbolic link's own); undefined only where nothing is there. */
@@ -81,7 +81,7 @@ export function readSettled(path: string, bytesMax: number, clock: Pick<Clock, '
     const bytes = readWhole(file, Number(before.size));
     const after = statAt(path);
     if (after === undefined || bytes === undefined || signatureOf(after) !== signatureOf(before))
-      return { type: 'unsettled', reason: 'it was written while it was read' };
+      return { type: 'unsettled', reason: 'it was written while it was read', signature: undefined };
     return { type: 'read', bytes, signature: signatureOf(before), racy: now - before.mtimeMs < RACY_MS };
   } catch (error) {
     if (error instanceof DocbusError) throw error;

@@ -7,12 +7,13 @@ import type { DocPath, Embedding, MembershipCopy, Slug, WorkspaceContent, Finger
 export type Signature = string & { readonly brand: 'Signature' };
 
 /**
- * 'absent': no such file. 'unsettled': there, but it does not parse (yet): neither published nor deleted, look again later.
+ * 'absent': no such file. 'unsettled': there, but it does not parse (yet): neither published nor deleted, look again later. With a `signature`:
+ * not before that is another one.
  * `racy`: the file was written so shortly before it was read that a later write could leave the same signature; read it again at the next look.
  */
 export type Reading<T> =
   | { readonly type: 'absent' }
-  | { readonly type: 'unsettled'; readonly reason: string }
+  | { readonly type: 'unsettled'; readonly reason: string; readonly signature: Signature | undefined }
   | { readonly type: 'read'; readonly value: T; readonly hash: string; readonly signature: Signature; readonly racy: boolean };
 
 /** A name in documents/ or a row that cannot be replicated, for people. */
