@@ -187,6 +187,10 @@ export async function beginMaterialise(
     const unfilled: string[] = [];
     const accepted = writes.filter(({ key }) => !refused.has(key));
     const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
+    withdraw(
+      manifest,
+      changed.filter(({ copies }) => copies.length === 0).map(({ key }) => key),
+    );
     const refusals = new Map(
       (changed.length === 0 ? [] : records.setMemberships(changed)).map(({ slug, path, reason }) => [`${slug}/${path}`, reason]),
     );
@@ -206,6 +210,14 @@ export async function beginMaterialise(
     const kept = fills.filter(({ docId }) => !unfilled.includes(docId));
     return { applied, fills: kept, dropFills: [...dropFills, ...unfilled], refused };
   };
+}
+
+/**
+ * Rows that are about to go are no longer said to be here. They may go with their document or workspace, while their own entry stays
+ * present and no intent tells of it: should we die before that is recorded, their absence must not look like somebody's edit.
+ */
+function withdraw(manifest: Context['manifest'], keys: readonly Key[]): void {
+  if (keys.length > 0) manifest.transaction(() => keys.forEach((key) => manifest.setApplied(key, false)));
 }
 
 /** The ids that we gave the vectors of a docId: also where AnythingLLM died between removing their rows and removing them from Chroma. */
