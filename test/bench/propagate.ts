@@ -43,6 +43,9 @@ export const bench: Bench = {
     const slug = await a.app.createWorkspace('Bench');
 
     using raw = openRawChroma(b.chroma.url, signal);
+    // An agent that meets a new workspace begins it with a new collection: only then is the one there that will be filled.
+    const knowsWorkspace = async (): Promise<boolean> => (await b.status()).present.workspace === 1;
+    await waitFor('the workspace to be on B', knowsWorkspace, { deadlineMs: PATIENCE_MS, everyMs: 20 }, signal);
     const [found, apart] = [await raw.collection(slug), await raw.collection('measured-alone')];
     await using baseline = await openBaseline(options, raw, apart);
     const whole: number[] = [];
