@@ -1,7 +1,9 @@
 // Vectors that we have just put beside an AnythingLLM that may be at work on the same document at that moment: it reads the ids of a
 // document, talks to Chroma, and then removes rows, all without a lock. So what was filled is looked at once more when things are quiet:
 // vectors whose row went away meanwhile are taken out again (no ghosts), and a document that holds more or less than it should is filled anew.
-import type { DocPath, Slug } from '@docbus/core';
+// new-vectors.ts notices what AnythingLLM adds later still; what it removes later still ends in a deletion, and is looked at once more then.
+import { embeddingKey, parseKey, type Change, type DocPath, type EmbeddingContent, type MembershipContent, type Slug } from '@docbus/core';
+import { idsHashOf } from '@docbus/replica/manifest.ts';
 import { isBootstrapping, requestMaterialise, type Context, type FreshFill } from './context.ts';
 import { vectorIdsOf } from './vector-ids.ts';
 
@@ -11,6 +13,26 @@ const LOOK_MAX = 500;
 /** A replica that is being rebuilt is not yet used by people, and has too many to remember. */
 export function noteFresh({ manifest, state, clock }: Context, docId: string, fill: Omit<FreshFill, 'since'>): void {
   if (!isBootstrapping(manifest)) state.freshFills.set(docId, { ...fill, since: clock.now() });
+}
+
+/**
+ * Before a removal by AnythingLLM is recorded: it took out the vectors whose ids it had read when it began. Ours may have come after
+ * that, and their ids went with the row.
+ */
+export function noteRemoved({ manifest, state, clock }: Context, changes: readonly Change[]): void {
+  for (const { key, state: now } of changes) {
+    const parsed = parseKey(key);
+    const entry = now === 'deleted' && parsed.kind === 'membership' ? manifest.entry(key) : undefined;
+    if (parsed.kind !== 'membership' || entry?.state !== 'present') continue;
+    const { slug, path } = parsed;
+    const embedding = manifest.entry(embeddingKey(path));
+    if (embedding?.state !== 'present') continue;
+    const { hash } = embedding;
+    const { chunks } = embedding.content as EmbeddingContent;
+    for (const { docId } of (entry.content as MembershipContent).copies)
+      if (manifest.fill(docId)?.idsHash === idsHashOf(vectorIdsOf(docId, hash, chunks)))
+        state.freshFills.set(docId, { key, slug, path, hash, chunks, since: clock.now() });
+  }
 }
 
 /** Looks at the fills that have had time to settle. Returns when the next one will have. */
@@ -23,6 +45,7 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
     const rows = records.membershipsOf([...new Set(due.map(([, { path }]) => path))]);
     const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(slug, path, docId))));
     const ids = records.vectorIds(due.map(([docId]) => docId));
+    const left: { readonly docId: string; readonly slug: Slug; readonly ids: readonly string[] }[] = [];
     for (const [docId, fill] of due) {
       const { key, slug, path, hash, chunks } = fill;
       const ours = vectorIdsOf(docId, hash, chunks);
@@ -34,15 +57,21 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
         const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
         if (known.size === 0 || !pure) requestMaterialise(manifest, key);
       } else {
-        await vectors.remove(slug, ours, signal);
-        records.removeVectorIds(ours.map((vectorId) => ({ docId, vectorId })));
-        manifest.dropFill(docId);
-        // Adding may have made the collection of a deleted workspace anew.
-        if (records.workspace(slug) === undefined && (await vectors.count(slug, signal)) === 0)
-          await vectors.removeCollection(slug, signal);
+        left.push({ docId, slug, ids: ours });
       }
-      if (state.freshFills.get(docId) === fill) state.freshFills.delete(docId);
     }
+    for (const [slug, some] of Map.groupBy(left, (fill) => fill.slug)) {
+      await vectors.remove(
+        slug,
+        some.flatMap(({ ids: ours }) => ours),
+        signal,
+      );
+      // Adding may have made the collection of a deleted workspace anew.
+      if (records.workspace(slug) === undefined && (await vectors.count(slug, signal)) === 0) await vectors.removeCollection(slug, signal);
+    }
+    records.removeVectorIds(left.flatMap(({ docId, ids: ours }) => ours.map((vectorId) => ({ docId, vectorId }))));
+    manifest.transaction(() => left.forEach(({ docId }) => manifest.dropFill(docId)));
+    for (const [docId, fill] of due) if (state.freshFills.get(docId) === fill) state.freshFills.delete(docId);
   }
   let next: number | undefined;
   for (const { since } of state.freshFills.values()) next = Math.min(next ?? Infinity, since + settings.settleMs);

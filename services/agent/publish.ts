@@ -7,7 +7,7 @@ import type { Outgoing, Recorded } from '@docbus/replica/manifest.ts';
 import { collectDeletions, deletionOrder } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
-import { checkFreshFills } from './fresh-fills.ts';
+import { checkFreshFills, noteRemoved } from './fresh-fills.ts';
 import { observeFills } from './observe-fills.ts';
 import { sampleFills } from './sample-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
@@ -29,7 +29,10 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
   // Rows that another database lacks are not gone: their vectors stay.
   const unfinishedAt = isDatabaseReplaced(context)
     ? undefined
-    : earliest(await checkFreshFills(context, signal), await finishIntents(context, signal));
+    : earliest(
+        await unlessPutOff(context, () => checkFreshFills(context, signal), signal),
+        await unlessPutOff(context, () => finishIntents(context, signal), signal),
+      );
   surveyFiles(context);
   surveyRecords(context);
   const { drafts, marks, full } = await collectPuts(context, signal);
@@ -47,6 +50,21 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
 }
 
 const RACY_LOOK_MS = 150;
+
+/** What AnythingLLM changed here must get into the log also while Chroma is away, or while it works on the same rows: that edit is published first, and a later step comes back to this. */
+async function unlessPutOff(
+  { logger, clock, settings }: Context,
+  act: () => Promise<number | undefined>,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (signal.aborted || !isDocbusError(error, 'aborted', 'chroma_unreachable')) throw error;
+    logger.debug({ reason: error.message }, 'materialise is put off');
+    return clock.now() + settings.settleMs;
+  }
+}
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined ? b : b === undefined ? a : Math.min(a, b);
@@ -100,6 +118,10 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
     outgoing.map(({ change }) => change),
   );
   const observed = await sampleFills(context, seen, outgoing, signal);
+  noteRemoved(
+    context,
+    outgoing.map(({ change }) => change),
+  );
   manifest.transaction(() => {
     for (const { change, packed } of outgoing) {
       const unfinished = isUnfinished(manifest, change.key);
@@ -166,14 +188,8 @@ async function finishIntents(context: Context, signal: AbortSignal): Promise<num
   // What does not fit stays due, and is looked at again at once.
   const due = [...keys].filter((key) => (state.finishAt.get(key) ?? 0) <= clock.now()).slice(0, settings.publishChangesMax);
   if (due.length > 0) {
-    try {
-      await materialiseRecorded(context, due, signal);
-    } catch (error) {
-      // AnythingLLM wrote one of these rows meanwhile: that edit is published below, and a later step comes back to this.
-      if (signal.aborted || !isDocbusError(error, 'aborted')) throw error;
-      context.logger.debug({ reason: error.message }, 'materialise is put off');
-    }
     for (const key of due) state.finishAt.set(key, clock.now() + settings.settleMs);
+    await materialiseRecorded(context, due, signal);
   }
   return earliestOf(state.finishAt.values());
 }

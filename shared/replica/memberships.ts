@@ -45,6 +45,10 @@ export function membershipsIn(database: DatabaseSync, slug: Slug): readonly Memb
   return selectRows(database, 'where w.slug = ?', slug);
 }
 
+export function membershipsHolding(database: DatabaseSync, docIds: readonly string[]): readonly MembershipRow[] {
+  return docIds.length === 0 ? [] : selectRows(database, 'where d.docId in (select value from json_each(?))', JSON.stringify(docIds));
+}
+
 function selectRows(database: DatabaseSync, where: string, value: string): readonly MembershipRow[] {
   const statement = database.prepare(`${select} ${where} ${order}`);
   statement.setReturnArrays(true);

@@ -61,6 +61,8 @@ export type MembershipWrite = MembershipRow & { readonly expected: readonly Memb
  */
 export type MembershipRefusal = MembershipWrite & { readonly reason: 'changed' | 'no_workspace' | 'docid_taken' };
 
+export type VectorIdsAfter = { readonly ids: ReadonlyMap<string, readonly string[]>; readonly last: number; readonly more: boolean };
+
 export type RecordsLook = {
   /** greatest id ever given in event_logs (sqlite_sequence): smaller than before means the database was replaced */
   readonly eventSequence: number;
@@ -90,6 +92,11 @@ export interface Records extends Disposable {
   membershipsIn(slug: Slug): readonly MembershipRow[];
   /** The vector ids of each docId ([] where there are none); one pass over document_vectors. */
   vectorIds(docIds: readonly string[]): ReadonlyMap<string, readonly string[]>;
+
+  /** The rows of document_vectors that came after the row with that id, in the order of their ids, at most some 50,000; ids only grow. `last` is where to go on, `more` whether to. */
+  vectorIdsAfter(id: number): VectorIdsAfter;
+  /** The memberships that hold any of the docIds (unique and indexed in AnythingLLM's table), with those copies only. */
+  membershipsHolding(docIds: readonly string[]): readonly MembershipRow[];
 
   /** Rows of document_vectors with ids of docbus' making (UUIDs of version 5; AnythingLLM's are of version 4) whose docId is in no workspace. One pass, in slices. */
   strayVectorIds(): readonly { readonly docId: string; readonly vectorId: string }[];

@@ -259,6 +259,27 @@ test('vector ids are found after the sequence was set back', (t) => {
   assert.deepEqual(records.vectorIds(['b']).get('b'), ['v']);
 });
 
+test('rows of document_vectors that came after another are read in slices, and from the first where the sequence was set back', (t) => {
+  const { records, other } = open(t);
+  records.addVectorIds(Array.from({ length: 50_001 }, (_, index) => ({ docId: `d${index % 2}`, vectorId: `v${index}` })));
+  const first = records.vectorIdsAfter(0);
+  assert.deepEqual([first.last, first.more, first.ids.get('d0')?.length], [50_000, true, 25_000]);
+  const second = records.vectorIdsAfter(first.last);
+  assert.deepEqual(second, { last: 50_001, more: false, ids: new Map([['d0', ['v50000']]]) });
+  assert.deepEqual(records.vectorIdsAfter(second.last), { last: 50_001, more: false, ids: new Map() });
+  other.exec(
+    `delete from document_vectors; delete from sqlite_sequence where name = 'document_vectors'; insert into document_vectors (docId, vectorId) values ('b', 'v')`,
+  );
+  assert.deepEqual(records.vectorIdsAfter(second.last), { last: 1, more: false, ids: new Map([['b', ['v']]]) });
+});
+
+test('memberships are found by a docId of theirs', (t) => {
+  const { records } = open(t);
+  records.putWorkspace(slug, plain);
+  records.setMemberships([write('f/a.json', [copy('d1'), copy('d2', true)]), write('f/b.json', [copy('d3')])]);
+  assert.deepEqual(records.membershipsHolding(['d2', 'd9']), [{ slug, path: at('f/a.json'), copies: [copy('d2', true)] }]);
+});
+
 test('a workspace is removed with its rows and vectors, and others stay', (t) => {
   const { records, other } = open(t);
   const second = parseSlug('second');

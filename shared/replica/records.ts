@@ -2,8 +2,16 @@
 // Reads are short, writes are short transactions that begin immediately, and everything is synchronous: no lock lives across an await.
 import type { Clock } from '@docbus/runtime/clock.ts';
 import { type Connection, openDatabase } from './database.ts';
-import { eachMembership, membershipsIn, membershipsMark, membershipsOf, removeVectors, writeMemberships } from './memberships.ts';
-import type { MembershipRefusal, MembershipWrite, Records, RecordsLook } from './port.ts';
+import {
+  eachMembership,
+  membershipsHolding,
+  membershipsIn,
+  membershipsMark,
+  membershipsOf,
+  removeVectors,
+  writeMemberships,
+} from './memberships.ts';
+import type { MembershipRefusal, MembershipWrite, Records, RecordsLook, VectorIdsAfter } from './port.ts';
 import { readWorkspace, readWorkspaces, writeWorkspace } from './workspaces.ts';
 
 /** Written rows per transaction: some 100 ms on a slow disk. */
@@ -41,6 +49,9 @@ export function openRecords(options: RecordsOptions): Records {
         for (const { docId, vectorId } of vectorRows.find(docIds)) ids.get(docId)?.push(vectorId);
         return ids;
       }),
+
+    vectorIdsAfter: (id) => read(({ database }) => vectorIdsAfter(database, id)),
+    membershipsHolding: (docIds) => read(({ database }) => membershipsHolding(database, docIds)),
 
     strayVectorIds: () => strayVectorIds(read),
 
@@ -111,6 +122,21 @@ function look(database: Connection['database']): RecordsLook {
 
 /** A slice holds a read lock for some 15 ms. */
 const LOOK_ROWS = 50_000;
+
+function vectorIdsAfter(database: Connection['database'], after: number): VectorIdsAfter {
+  const end = Number(database.prepare("select seq from sqlite_sequence where name = 'document_vectors'").get()?.['seq'] ?? 0);
+  // Somebody set the sequence back: ids may come again.
+  const from = end < after ? 0 : after;
+  const last = Math.min(from + LOOK_ROWS, end);
+  const ids = new Map<string, string[]>();
+  const rows = database.prepare('select docId, vectorId from document_vectors where id > ? and id <= ? order by id');
+  for (const { docId, vectorId } of rows.iterate(from, last)) {
+    const known = ids.get(String(docId));
+    if (known === undefined) ids.set(String(docId), [String(vectorId)]);
+    else known.push(String(vectorId));
+  }
+  return { ids, last, more: last < end };
+}
 
 function strayVectorIds(read: <T>(body: (connection: Connection) => T) => T): { docId: string; vectorId: string }[] {
   const strays: { docId: string; vectorId: string }[] = [];
