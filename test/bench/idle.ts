@@ -1,6 +1,6 @@
 // idle: what an agent with very many documents costs when nothing happens, and how soon it is ready after a restart.
 // The library is written directly; a real agent process then publishes all of it, which leaves the manifest as a long life would.
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@docbus/runtime';
 import { startReplica, type E2eReplica } from '../e2e/replica.ts';
@@ -8,6 +8,7 @@ import { waitFor } from '../servers/process.ts';
 import { cacheDir, documentsDir } from '../stand-in/storage.ts';
 import { writeLibrary } from './library.ts';
 import { atMost, median, round, type Bench } from './outcome.ts';
+import { cpuSeconds, memoryOf, peakOf } from './process-facts.ts';
 
 /** Sizes of vectors do not matter to an agent at rest; small ones are written sooner. */
 const DIMENSIONS = 64;
@@ -125,23 +126,4 @@ async function sweepCost(replica: E2eReplica, signal: AbortSignal): Promise<numb
   await replica.startAgent({ DOCBUS_SWEEP_MS: String(sweepMs) });
   const idlePercent = await cpuPercent(replica.agent.pid, sweepMs * 4, signal);
   return (idlePercent / 100) * (sweepMs / 1000);
-}
-
-/** Linux counts in hundredths of a second. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-const memoryOf = (pid: number): number => statusOf(pid, 'VmRSS');
-const peakOf = (pid: number): number => statusOf(pid, 'VmHWM');
-
-/** megabytes */
-function statusOf(pid: number, name: string): number {
-  const line = readFileSync(`/proc/${pid}/status`, 'utf8')
-    .split('\n')
-    .find((text) => text.startsWith(`${name}:`));
-  return Number(line?.match(/\d+/)?.[0]) / 1024;
 }

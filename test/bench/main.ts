@@ -15,18 +15,19 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   idle: async () => (await import('./idle.ts')).bench,
 };
 
-const usage = `usage: npm run bench -- NAME [--quick] [--log URL]
+const usage = `usage: npm run bench -- NAME [--quick] [--only PART] [--log URL]
 
 NAME is one of ${Object.keys(benches).join(', ')}. Progress first, then one line of JSON: figures, goals and whether each is met.
 Goals are ratios within one run. They are meant for a machine that does nothing else.
 
   --quick     a few seconds, to see that it works
+  --only PART only the parts with this in their name
   --log URL   measure on this log instead of a SQLite file; {run} in it becomes another word for each log that is needed`;
 
 const signal = stopSignal();
 
 await runMain(async () => {
-  const { name, quick, log } = readArguments();
+  const { name, quick, only, log } = readArguments();
   const load = benches[name];
   if (load === undefined) throw new DocbusError('config_invalid', usage);
   const bench = await load();
@@ -40,7 +41,7 @@ await runMain(async () => {
   // Child processes do not keep this one alive, and there are moments in which nothing else would.
   const alive = setInterval(() => {}, 1000);
   try {
-    const { figures, goals } = await bench.run({ quick, logUrl, directory, say, signal });
+    const { figures, goals } = await bench.run({ quick, only, logUrl, directory, say, signal });
     for (const { name: goal, goal: wanted, value, met } of goals) say(`${met ? 'met   ' : 'MISSED'} ${goal} = ${value} (goal ${wanted})`);
     const met = goals.every((goal) => goal.met);
     const seconds = Math.round((systemClock.now() - started) / 1000);
@@ -57,13 +58,15 @@ await runMain(async () => {
   }
 });
 
-function readArguments(): { readonly name: string; readonly quick: boolean; readonly log: string | undefined } {
+type Arguments = { readonly name: string; readonly quick: boolean; readonly only: string | undefined; readonly log: string | undefined };
+
+function readArguments(): Arguments {
   try {
     const { values, positionals } = parseArgs({
-      options: { quick: { type: 'boolean', default: false }, log: { type: 'string' } },
+      options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, log: { type: 'string' } },
       allowPositionals: true,
     });
-    return { name: positionals.length === 1 ? (positionals[0] ?? '') : '', quick: values.quick, log: values.log };
+    return { name: positionals.length === 1 ? (positionals[0] ?? '') : '', quick: values.quick, only: values.only, log: values.log };
   } catch (error) {
     throw new DocbusError('config_invalid', `${(error as Error).message}\n\n${usage}`);
   }

@@ -12,6 +12,8 @@ export type Outcome = {
 export type BenchOptions = {
   /** a few seconds for trying it out; the goals are meant for the full form */
   readonly quick: boolean;
+  /** narrows to the parts with this in their name, where a bench has parts */
+  readonly only: string | undefined;
   /** Address of the log for one run; a new and empty one each time. `directory` is the run's own. */
   readonly logUrl: (directory: string) => string;
   /** a directory of the bench's own, removed afterwards */

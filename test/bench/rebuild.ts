@@ -1,8 +1,10 @@
 // rebuild: how much of Chroma's own speed is left when an agent rebuilds a replica from the log. A real agent process reads a log that
 // other replicas have written and applies it all (files, caches, rows, vectors); beside it, in turns, the same vectors are sent to
 // another new Chroma as prebuilt requests of the best size, by a client that does nothing else.
+import { execFile } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { openLog } from '@docbus/log';
 import { systemClock } from '@docbus/runtime';
 import { startReplica } from '../e2e/replica.ts';
@@ -11,6 +13,7 @@ import { waitFor } from '../servers/process.ts';
 import { createContent, type BenchDocument } from './content.ts';
 import { documentRecords, embedder, slug, workspaceRecords } from './history.ts';
 import { atLeast, median, round, type Bench, type BenchOptions, type Goal } from './outcome.ts';
+import { cpuSeconds } from './process-facts.ts';
 import { openRawChroma, prepare, rowsOf, warmUp, type Prepared } from './raw-chroma.ts';
 
 type Shape = { readonly name: string; readonly dimensions: number; readonly documents: number; readonly chunks: number };
@@ -31,41 +34,47 @@ const REBUILD_MS = 300_000;
 export const bench: Bench = {
   about: 'vectors/s of an agent that rebuilds a replica ÷ vectors/s of prebuilt requests to the same kind of Chroma',
   run: async (options) => {
-    const { quick, say } = options;
+    const { quick, only, say } = options;
     const rounds = quick ? 1 : 3;
     const figures: Record<string, unknown> = { rounds };
     const goals: Goal[] = [];
     const sizes = new Map<number, number>();
-    for (const shape of shapes(quick)) {
+    for (const shape of shapes(quick).filter(({ name }) => only === undefined || name.includes(only))) {
       const content = createContent(shape.dimensions);
       const documents = Array.from({ length: shape.documents }, (_, i) => content.document(i, shape.chunks));
       const perRequest = sizes.get(shape.dimensions) ?? (await bestRequestSize(options, documents));
       sizes.set(shape.dimensions, perRequest);
       const requests = prepare(rowsOf(documents), perRequest);
       const log = await writeLog(options, shape.name, documents);
-      const rates: { raw: number; agent: number; withStart: number }[] = [];
+      const raws: Sent[] = [];
+      const agents: Rebuilt[] = [];
       for (let turn = 0; turn < rounds; turn++) {
-        const turns = {
-          raw: () => sendRaw(options, requests),
-          agent: () => rebuildOnce(options, log, shape),
-        };
         // Whoever comes second finds another machine than whoever came first: they change places.
-        const raw = turn % 2 === 0 ? await turns.raw() : undefined;
-        const agent = await turns.agent();
-        rates.push({ raw: raw ?? (await turns.raw()), ...agent });
-        const last = rates.at(-1)!;
-        say(`${shape.name}: raw ${Math.round(last.raw)}/s, agent ${Math.round(last.agent)}/s: ${(last.agent / last.raw).toFixed(3)}`);
+        if (turn % 2 === 0) raws.push(await sendRaw(options, requests));
+        agents.push(await rebuildOnce(options, log, shape));
+        if (turn % 2 === 1) raws.push(await sendRaw(options, requests));
+        const [raw, agent] = [raws[turn]!, agents[turn]!];
+        say(
+          `${shape.name}: raw ${Math.round(raw.rate)}/s, agent ${Math.round(agent.rate)}/s: ${(agent.rate / raw.rate).toFixed(3)}` +
+            ` (CPU a vector: raw Chroma ${raw.chromaMs.toFixed(2)} ms, Chroma ${agent.chromaMs.toFixed(2)}, agent ${agent.agentMs.toFixed(2)})`,
+        );
       }
-      const ratio = median(rates.map(({ raw, agent }) => agent / raw));
+      const ratios = (rateOf: (agent: Rebuilt) => number): number[] => agents.map((agent, turn) => rateOf(agent) / raws[turn]!.rate);
+      const ratio = median(ratios(({ rate }) => rate));
       goals.push(atLeast(shape.name, ratio, GOAL));
       figures[shape.name] = {
         vectors: shape.documents * shape.chunks,
         documents: shape.documents,
         vectorsPerRawRequest: perRequest,
-        rawVectorsPerSecond: rates.map(({ raw }) => round(raw)),
-        agentVectorsPerSecond: rates.map(({ agent }) => round(agent)),
-        ratios: rates.map(({ raw, agent }) => round(agent / raw)),
-        ratioWithProcessStart: round(median(rates.map(({ raw, withStart }) => withStart / raw))),
+        rawVectorsPerSecond: raws.map(({ rate }) => round(rate)),
+        agentVectorsPerSecond: agents.map(({ rate }) => round(rate)),
+        ratios: ratios(({ rate }) => rate).map(round),
+        ratioWithProcessStart: round(median(ratios(({ withStart }) => withStart))),
+        cpuMsPerVector: {
+          rawChroma: round(median(raws.map(({ chromaMs }) => chromaMs))),
+          chroma: round(median(agents.map(({ chromaMs }) => chromaMs))),
+          agent: round(median(agents.map(({ agentMs }) => agentMs))),
+        },
       };
     }
     return { figures, goals };
@@ -77,15 +86,17 @@ async function bestRequestSize(options: BenchOptions, documents: readonly BenchD
   const rows = rowsOf(documents).slice(0, 5_000);
   let best = { size: 0, rate: 0 };
   for (const size of REQUEST_SIZES) {
-    const rate = await sendRaw(options, prepare(rows, size));
+    const { rate } = await sendRaw(options, prepare(rows, size));
     options.say(`prebuilt requests of ${size}: ${Math.round(rate)}/s`);
     if (rate > best.rate) best = { size, rate };
   }
   return best.size;
 }
 
-/** vectors per second */
-async function sendRaw({ directory, signal }: BenchOptions, requests: readonly Prepared[]): Promise<number> {
+/** `rate`: vectors per second; the others: processor time for each */
+type Sent = { readonly rate: number; readonly chromaMs: number };
+
+async function sendRaw({ directory, signal }: BenchOptions, requests: readonly Prepared[]): Promise<Sent> {
   const place = join(directory, 'raw');
   mkdirSync(place, { recursive: true });
   try {
@@ -93,12 +104,15 @@ async function sendRaw({ directory, signal }: BenchOptions, requests: readonly P
     await warmUp(server.url, signal);
     using raw = openRawChroma(server.url, signal);
     const collection = await raw.collection(slug);
+    await quieten();
+    const cpu = cpuOf(server.pid);
     const started = performance.now();
     for (const { body } of requests) await raw.send(collection, 'add', body);
     const seconds = (performance.now() - started) / 1000;
     const vectors = requests.reduce((sum, request) => sum + request.vectors, 0);
+    const chromaMs = ((cpuOf(server.pid) - cpu) * 1000) / vectors;
     if ((await raw.count(collection)) !== vectors) throw new Error('Chroma does not hold what was sent.');
-    return vectors / seconds;
+    return { rate: vectors / seconds, chromaMs };
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
@@ -128,7 +142,15 @@ async function writeLog(
   return url;
 }
 
-type Rebuilt = { readonly agent: number; readonly withStart: number };
+/** A server that was leased has no process of ours. */
+const cpuOf = (pid: number): number => (pid === 0 ? NaN : cpuSeconds(pid));
+
+/** What others left to be written to the disk (a round's files that were just removed, most of all) is not this round's work. */
+async function quieten(): Promise<void> {
+  await promisify(execFile)('sync');
+}
+
+type Rebuilt = Sent & { readonly withStart: number; readonly agentMs: number };
 
 async function rebuildOnce({ directory, signal }: BenchOptions, log: string, shape: Shape): Promise<Rebuilt> {
   const place = join(directory, 'rebuilt');
@@ -147,6 +169,8 @@ async function rebuildOnce({ directory, signal }: BenchOptions, log: string, sha
       },
     });
     await warmUp(replica.chroma.url, signal);
+    await quieten();
+    const chromaCpu = cpuOf(replica.chroma.pid);
     const started = systemClock.now();
     await replica.startAgent();
     const lines = (): readonly { readonly time: string; readonly message: string }[] =>
@@ -165,6 +189,10 @@ async function rebuildOnce({ directory, signal }: BenchOptions, log: string, sha
       { deadlineMs: REBUILD_MS, everyMs: 200 },
       signal,
     );
+    const [chromaSeconds, agentSeconds] = [
+      cpuOf(replica.chroma.pid) - chromaCpu,
+      replica.agent.hasEnded() ? NaN : cpuSeconds(replica.agent.pid),
+    ];
     const [begun, ended] = [timeOf('the agent runs'), timeOf('bootstrapped')];
     if (begun === undefined || ended === undefined) throw new Error(`The agent did not rebuild the replica:\n${replica.agent.tail()}`);
     const vectors = shape.documents * shape.chunks;
@@ -173,7 +201,13 @@ async function rebuildOnce({ directory, signal }: BenchOptions, log: string, sha
     const { present, quarantined } = await replica.status();
     if (found !== vectors || present.membership !== shape.documents || quarantined > 0)
       throw new Error(`The rebuilt replica holds ${found} of ${vectors} vectors.\n${replica.agent.tail()}`);
-    return { agent: (vectors * 1000) / (ended - begun), withStart: (vectors * 1000) / (ended - started) };
+    await replica.stopAgent();
+    return {
+      rate: (vectors * 1000) / (ended - begun),
+      withStart: (vectors * 1000) / (ended - started),
+      chromaMs: (chromaSeconds * 1000) / vectors,
+      agentMs: (agentSeconds * 1000) / vectors,
+    };
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
