@@ -33,6 +33,7 @@ export const remedies = {
   log_busy: 'retry',
   log_corrupt: 'wait',
   position_expired: 'bootstrap',
+  log_tail_lost: 'bootstrap',
   log_recreated: 'bootstrap',
   record_too_large: 'quarantine',
   record_malformed: 'quarantine',

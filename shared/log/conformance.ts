@@ -16,6 +16,8 @@ export type ConformanceLog = AsyncDisposable & {
   readonly recreate: Means;
   /** Cuts off at least the two oldest records, as a retention limit would; may append records of its own under `filler/…`. */
   readonly truncate: Means;
+  /** Takes away all but so many of the oldest records of the suite, as a power cut does to what was not flushed, or an old backup put back. */
+  readonly loseTail: ((kept: number) => Promise<void>) | { readonly cannot: string };
 };
 
 export type ConformanceSetup = {
@@ -527,6 +529,37 @@ export function logConformance(name: string, setup: ConformanceSetup): void {
       await logs[0].append([record('after')], never);
       const read = (await readUntil(logs[0], undefined, (all) => all.at(-1)?.key === 'after')).filter((one) => !isFiller(one));
       assert.ok(!read.some(({ key }) => key === 'k0' || key === 'k1'));
+    });
+
+    check('a log that lost its tail is recognised by whoever had read it, also where it has grown again since', async (t) => {
+      const { shared, logs, open } = await arrange(t, ['a', 'b']);
+      if (typeof shared.loseTail !== 'function') return t.skip(shared.loseTail.cannot);
+      for (let i = 0; i < 8; i++) await logs[0].append([record(`k${i}`)], never);
+      const read = await readCount(logs[0], undefined, 8);
+      await readCount(logs[1], undefined, 8);
+      const [kept, first, last] = [read[4]?.position, read[5]?.position, read[7]?.position];
+      const identity = await logs[0].identity(never);
+      await shared.loseTail(5);
+      await eventuallyRejects('log_tail_lost', () => logs[0].read(last, unlimited, never), 'log_tail_lost');
+      const other = await open('other');
+      for (let i = 0; i < 10; i++) await eventually('an append', () => other.append([record(`new${i}`)], never).then(() => true));
+      const late = await open('late');
+      for (const log of [...logs, other, late])
+        for (const position of [first, last]) {
+          await eventuallyRejects('log_tail_lost', () => log.read(position, unlimited, never), 'log_tail_lost');
+          await eventuallyRejects('log_tail_lost', () => log.end(position, never), 'log_tail_lost');
+        }
+      const added = Array.from({ length: 10 }, (_, i) => `new${i}`);
+      for (const log of [logs[0], late]) {
+        const all = await readUntil(log, undefined, (found) => found.at(-1)?.key === 'new9');
+        assert.deepEqual(
+          all.map(({ key }) => key),
+          ['k0', 'k1', 'k2', 'k3', 'k4', ...added],
+        );
+        assert.deepEqual(texts(await readUntil(log, kept, (found) => found.at(-1)?.key === 'new9')), added);
+        assert.equal((await log.end(all.at(-1)?.position, never)).records, 0);
+        assert.equal(await log.identity(never), identity);
+      }
     });
   });
 }

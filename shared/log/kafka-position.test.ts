@@ -8,11 +8,21 @@ const topic = '81SAsdx1TmSdBB703W__tw';
 
 test('a position is read as it was written, offsets of any size', () => {
   const offsets = new Map([
-    [0, 0n],
-    [3, 2n ** 62n],
+    [0, { offset: 0n, epoch: -1, mark: '' }],
+    [3, { offset: 2n ** 62n, epoch: 7, mark: 'rs.0.11' }],
   ]);
   assert.deepEqual(parseKafkaPosition(formatKafkaPosition(topic, offsets), topic, 'kafka'), offsets);
   assert.deepEqual(parseKafkaPosition(formatKafkaPosition(topic, new Map()), topic, 'kafka'), new Map());
+});
+
+test('a position of before there were marks in it still holds', () => {
+  assert.deepEqual(
+    parseKafkaPosition(`kafka:${topic}:0=12,1=7@3~a.0.6` as Position, topic, 'kafka'),
+    new Map([
+      [0, { offset: 12n, epoch: -1, mark: '' }],
+      [1, { offset: 7n, epoch: 3, mark: 'a.0.6' }],
+    ]),
+  );
 });
 
 test('a position of another topic, of another product, or of nobody is log_recreated', () => {
@@ -21,6 +31,7 @@ test('a position of another topic, of another product, or of nobody is log_recre
     `amqp:${topic}:1`,
     `kafka:${topic}:x`,
     `kafka:${topic}:0=1,`,
+    `kafka:${topic}:0=1@`,
     `kafka:${topic}`,
     '',
     'nonsense',

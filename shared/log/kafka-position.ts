@@ -3,26 +3,42 @@ import { createHash } from 'node:crypto';
 import { DocbusError } from '@docbus/core';
 import type { Position } from './port.ts';
 
-/** The next offset to read of each partition. A partition that is not there is read from its first record. */
-export type KafkaOffsets = ReadonlyMap<number, bigint>;
+/**
+ * The next offset to read, and of the record before it the leader's epoch and a mark that no other record has. An epoch of -1 and a
+ * mark of '' are not known, and are not compared.
+ */
+export type KafkaPlace = { readonly offset: bigint; readonly epoch: number; readonly mark: string };
 
-/** `kafka:<topic id>:0=12,1=7` */
+/** Where to read on in each partition. A partition that is not there is read from its first record. */
+export type KafkaOffsets = ReadonlyMap<number, KafkaPlace>;
+
+/** `kafka:<topic id>:0=12@3~rs.0.11,1=7@3~rs.0.5`; an earlier docbus wrote `0=12,1=7` */
 export function formatKafkaPosition(topicId: string, offsets: KafkaOffsets): Position {
   let text = `kafka:${topicId}:`;
-  for (const [partition, offset] of offsets) text += text.endsWith(':') ? `${partition}=${offset}` : `,${partition}=${offset}`;
+  for (const [partition, { offset, epoch, mark }] of offsets)
+    text += `${text.endsWith(':') ? '' : ','}${partition}=${offset}${epoch < 0 || mark === '' ? '' : `@${epoch}~${mark}`}`;
   return text as Position;
 }
+
+const PLACES = /^(\d+=\d+(@\d+~[\w.]+)?(,(?=\d)|$))*$/;
 
 /** Throws `log_recreated` where the position is of another topic, or of another product altogether. */
 export function parseKafkaPosition(position: Position, topicId: string, logName: string): KafkaOffsets {
   const [scheme, id, list] = position.split(':');
-  if (scheme !== 'kafka' || id !== topicId || list === undefined || !/^(\d+=\d+(,\d+=\d+)*)?$/.test(list))
+  if (scheme !== 'kafka' || id !== topicId || list === undefined || !PLACES.test(list))
     throw new DocbusError(
       'log_recreated',
       `The position ${position} belongs to another log than ${logName} is now (topic id ${topicId}): the topic was made anew. Starting over from the first record.`,
     );
   const pairs = list.split(',').filter(Boolean);
-  return new Map(pairs.map((pair) => pair.split('=')).map(([partition, offset]) => [Number(partition), BigInt(offset ?? 0)]));
+  return new Map(
+    pairs
+      .map((pair) => pair.split(/[=@~]/))
+      .map(([partition, offset, epoch = -1, mark = '']) => [
+        Number(partition),
+        { offset: BigInt(offset ?? 0), epoch: Number(epoch), mark },
+      ]),
+  );
 }
 
 /**

@@ -61,7 +61,7 @@ test('a batch that is cut off at the end is left for the next fetch', async () =
 
 test('what compaction left empty is stepped over, with its whole length', async () => {
   const empty = await batch([], { first: 3, lastDelta: 6 });
-  assert.deepEqual(decodeBatches(empty, 3n), { records: [], next: 10n });
+  assert.deepEqual(decodeBatches(empty, 3n), { records: [], next: 10n, lastEpoch: 0 });
   assert.deepEqual(keys(Buffer.concat([empty, await batch([record('a')], { first: 10 })]), 3n), ['a']);
 });
 
@@ -104,6 +104,6 @@ test('offsets and times beyond 32 bits are exact', async () => {
 
 test('an answer that ends too early is an error of range, whatever its length', async () => {
   const answer = Buffer.from('0000000000000000000000000200000000000000000000000000000000', 'hex');
-  for (const call of [metadataCall('t'), fetchCall('A'.repeat(22), [{ partition: 0, offset: 0n }], { bytesMax: 1, waitMs: 0 })])
+  for (const call of [metadataCall('t'), fetchCall('A'.repeat(22), [{ partition: 0, offset: 0n, epoch: -1 }], { bytesMax: 1, waitMs: 0 })])
     for (let length = 0; length < 12; length++) await assert.rejects(call.response.decode(answer.subarray(0, length)), RangeError);
 });

@@ -2,6 +2,8 @@
 // instead of its name. Thus a topic that was deleted and made anew under its name is noticed by the broker itself, within the request.
 // Also what kafkajs' consumer cannot do: step over what compaction left empty, and read zstd.
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { sha256 } from '@docbus/core';
+import type { KafkaPlace } from './kafka-position.ts';
 
 /** What kafkajs' connection sends and hands back. `parse` throws what `decode` must not. */
 export type KafkaCall<T> = {
@@ -68,12 +70,17 @@ export function metadataCall(topic: string): KafkaCall<TopicMetadata> {
   });
 }
 
-export type FetchFrom = { readonly partition: number; readonly offset: bigint };
+/** `epoch`: of the record before `offset`; -1 where it is not known, and then the broker does not compare. */
+export type FetchFrom = { readonly partition: number } & Pick<KafkaPlace, 'offset' | 'epoch'>;
 export type FetchLimits = { readonly bytesMax: number; readonly waitMs: number };
 
 /** `value` and `key` are views of the answer's bytes. */
 export type FetchedRecord = {
   readonly offset: bigint;
+  /** of the leader that took it: a log that lost its tail goes on under another one */
+  readonly epoch: number;
+  /** no other record has it: who appended it, and its number there; compaction leaves both */
+  readonly mark: string;
   readonly time: number;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
@@ -87,6 +94,10 @@ export type FetchedPartition = {
   readonly records: readonly FetchedRecord[];
   /** where to fetch next: beyond the last whole batch, empty ones included; undefined where there was none */
   readonly next: bigint | undefined;
+  /** of the last whole batch; -1 where there was none */
+  readonly lastEpoch: number;
+  /** where what the broker has of the epoch that was asked about ends, if that is before the offset that was asked for */
+  readonly divergedAt: bigint | undefined;
 };
 
 /** All partitions must be led by the broker that is asked. An error that is not a partition's is put on all of them. */
@@ -103,8 +114,8 @@ export function fetchCall(topicId: string, from: readonly FetchFrom[], limits: F
     .count(1)
     .raw(Buffer.from(topicId, 'base64url'))
     .count(from.length);
-  for (const { partition, offset } of from)
-    body.int32(partition).int32(-1).int64(offset).int32(-1).int64(-1n).int32(limits.bytesMax).tags();
+  for (const { partition, offset, epoch } of from)
+    body.int32(partition).int32(-1).int64(offset).int32(epoch).int64(-1n).int32(limits.bytesMax).tags();
   body.tags().count(0).text('').tags();
   const offsets = new Map(from.map(({ partition, offset }) => [partition, offset]));
   return call('Fetch', FETCH, FETCH_VERSION, body, (reader) => {
@@ -117,7 +128,8 @@ export function fetchCall(topicId: string, from: readonly FetchFrom[], limits: F
       reader.tags();
       return partitions;
     });
-    if (error !== 0) return from.map(({ partition }) => ({ partition, error, highWatermark: -1n, records: [], next: undefined }));
+    const nothing = { highWatermark: -1n, records: [], next: undefined, lastEpoch: -1, divergedAt: undefined };
+    if (error !== 0) return from.map(({ partition }) => ({ ...nothing, partition, error }));
     return topics.flat();
   });
 }
@@ -135,9 +147,18 @@ function readPartition(reader: Reader, offsets: ReadonlyMap<number, bigint>): Fe
   });
   reader.int32(); // preferred read replica
   const batches = reader.bytes();
-  reader.tags();
-  return { partition, error, highWatermark, ...decodeBatches(batches, offsets.get(partition) ?? 0n) };
+  let divergedAt: bigint | undefined;
+  reader.tags((tag, length) => {
+    if (tag !== DIVERGING_EPOCH) return void reader.raw(length);
+    reader.int32(); // the epoch that ends there
+    divergedAt = reader.int64();
+    reader.tags();
+  });
+  return { partition, error, highWatermark, divergedAt, ...decodeBatches(batches, offsets.get(partition) ?? 0n) };
 }
+
+/** A field of a partition's answer that is there only where the broker has another history than the reader. */
+const DIVERGING_EPOCH = 0;
 
 const BATCH_HEADER_BYTES = 61;
 const CODECS: readonly (((bytes: Buffer) => Buffer) | string)[] = [(bytes) => bytes, gunzipSync, 'snappy', 'lz4', zstdDecompressSync];
@@ -148,9 +169,10 @@ export class UnreadableBatch extends Error {
 }
 
 /** Whole batches only; the last one of an answer is often cut off. Records before `from` are left out. */
-export function decodeBatches(bytes: Buffer, from: bigint): Pick<FetchedPartition, 'records' | 'next'> {
+export function decodeBatches(bytes: Buffer, from: bigint): Pick<FetchedPartition, 'records' | 'next' | 'lastEpoch'> {
   const records: FetchedRecord[] = [];
   let next: bigint | undefined;
+  let lastEpoch = -1;
   for (let start = 0; start + BATCH_HEADER_BYTES <= bytes.length;) {
     const end = start + 12 + bytes.readInt32BE(start + 8);
     if (end > bytes.length) break;
@@ -159,6 +181,7 @@ export function decodeBatches(bytes: Buffer, from: bigint): Pick<FetchedPartitio
       throw new UnreadableBatch(`a batch at offset ${bytes.readBigInt64BE(start)} has the message format ${magic} of before Kafka 0.11`);
     const baseOffset = bytes.readBigInt64BE(start);
     const attributes = bytes.readInt16BE(start + 21);
+    lastEpoch = bytes.readInt32BE(start + 12);
     next = baseOffset + BigInt(bytes.readInt32BE(start + 23)) + 1n;
     const isControl = (attributes & 0x20) !== 0;
     if (!isControl && next > from) {
@@ -169,15 +192,28 @@ export function decodeBatches(bytes: Buffer, from: bigint): Pick<FetchedPartitio
       const reader = createReader(codec(bytes.subarray(start + BATCH_HEADER_BYTES, end)));
       for (let count = bytes.readInt32BE(start + 57); count > 0; count--) {
         const record = decodeRecord(reader, baseOffset, baseTime, appendTime);
-        if (record.offset >= from) records.push(record);
+        if (record.offset >= from) records.push({ ...record, epoch: lastEpoch, mark: markOf(bytes.subarray(start), record) });
       }
     }
     start = end;
   }
-  return { records, next };
+  return { records, next, lastEpoch };
 }
 
-function decodeRecord(reader: Reader, baseOffset: bigint, baseTime: number, appendTime: number | undefined): FetchedRecord {
+/** Without a producer's number (somebody else's records), what it holds has to do. */
+function markOf(batch: Buffer, { offset, value }: Pick<FetchedRecord, 'offset' | 'value'>): string {
+  const producer = batch.readBigInt64BE(43);
+  if (producer < 0n) return sha256(value ?? '').slice(0, 16);
+  const sequence = BigInt(batch.readInt32BE(53)) + offset - batch.readBigInt64BE(0);
+  return `${producer.toString(36)}.${batch.readInt16BE(51)}.${sequence.toString(36)}`;
+}
+
+function decodeRecord(
+  reader: Reader,
+  baseOffset: bigint,
+  baseTime: number,
+  appendTime: number | undefined,
+): Omit<FetchedRecord, 'epoch' | 'mark'> {
   reader.varint(); // length
   reader.int8(); // attributes
   const time = appendTime ?? baseTime + reader.varint();
@@ -284,10 +320,11 @@ function createReader(bytes: Buffer) {
     bytes: () => raw(Math.max(unsigned() - 1, 0)),
     text: () => raw(Math.max(unsigned() - 1, 0)).toString(),
     list: <T>(item: () => T): T[] => Array.from({ length: Math.max(unsigned() - 1, 0) }, item),
-    tags: () => {
+    /** the tagged fields at the end of a structure; `read` must take exactly their bytes */
+    tags: (read: (tag: number, length: number) => void = (_, length) => void raw(length)) => {
       for (let count = unsigned(); count > 0; count--) {
-        unsigned();
-        raw(unsigned());
+        const tag = unsigned();
+        read(tag, unsigned());
       }
     },
     /** of a record: zigzag length, -1 for null, then the bytes */

@@ -1,4 +1,5 @@
-// The log as a Kafka topic, compacted, one partition unless told otherwise. A position is the topic's id and the next offset of every partition.
+// The log as a Kafka topic, compacted, one partition unless told otherwise. A position is the topic's id and, of every
+// partition, the next offset with the leader epoch and the mark of the record before it, so that a topic that lost its tail is recognised.
 // We fetch from our own checkpoint and commit it to a group of the replica's name: no group is ever joined, so nothing rebalances,
 // and two agents with one name do not take each other's records away.
 import { isDocbusError } from '@docbus/core';
@@ -6,7 +7,7 @@ import { checkAborted, checkRecordSizes, recordBytes, recordBytesMaxDefault } fr
 import { createKafkaAppender } from './kafka-append.ts';
 import { OFFSET_OUT_OF_RANGE } from './kafka-errors.ts';
 import { align, EARLIEST, fetchFrom, fill, hasRecord, LATEST, listOffsets, type Cursor, type Cursors } from './kafka-fetch.ts';
-import { formatKafkaPosition, parseKafkaPosition, type KafkaOffsets } from './kafka-position.ts';
+import { formatKafkaPosition, parseKafkaPosition, type KafkaOffsets, type KafkaPlace } from './kafka-position.ts';
 import type { FetchedPartition, FetchedRecord } from './kafka-protocol.ts';
 import { createKafkaSessions, patiently, type KafkaSession } from './kafka-session.ts';
 import { parseKafkaUrl } from './kafka-url.ts';
@@ -44,6 +45,8 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
   const appender = createKafkaAppender({ sessions: writing, topic, clock });
   const ahead: Cursors = new Map();
   const firsts: Cursors = new Map();
+  /** the session that these are of */
+  let known: KafkaSession | undefined;
   let reported: { readonly position: Position; readonly time: number } | undefined;
 
   const until = (signal: AbortSignal): AbortSignal => {
@@ -61,11 +64,20 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
   const read = async (after: Position | undefined, limits: ReadLimits, signal: AbortSignal): Promise<readonly ReadRecord[]> =>
     await reading.use('reading', REQUEST_MS, until(signal), async (session) => {
       const offsets = await offsetsOf(session, after);
+      renew(session);
       align(ahead, offsets);
       const bytesMax = Math.min(Math.max(limits.bytesMax, FETCH_BYTES_MIN), FETCH_BYTES_MAX);
       await fill(session, ahead, bytesMax, (cursors) => cursors.some(hasRecord));
       return take(session.topic.id, offsets, limits);
     });
+
+  /** What came over another connection may be gone from the log since. */
+  const renew = (session: KafkaSession): void => {
+    if (session === known) return;
+    known = session;
+    ahead.clear();
+    firsts.clear();
+  };
 
   /** Removes from the cursors what is returned. Of several partitions the oldest record comes first, as near as their times tell. */
   const take = (topicId: string, offsets: KafkaOffsets, limits: ReadLimits): ReadRecord[] => {
@@ -85,7 +97,7 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
       bytes += recordBytes({ key, value, headers });
       if (bytes > limits.bytesMax && taken.length > 0) return taken;
       cursor.next += 1;
-      cursor.wanted = record.offset + 1n;
+      cursor.wanted = { offset: record.offset + 1n, epoch: record.epoch, mark: record.mark };
       now.set(partition, cursor.wanted);
       taken.push({ key, value, headers, time, position: formatKafkaPosition(topicId, now) });
     }
@@ -94,10 +106,16 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
 
   const end = async (after: Position | undefined, signal: AbortSignal): Promise<LogEnd> =>
     await reading.use('looking for the end', REQUEST_MS, until(signal), async (session) => {
-      align(firsts, await offsetsOf(session, after));
+      const offsets = await offsetsOf(session, after);
+      renew(session);
+      align(firsts, offsets);
       // The first record of each partition is fetched once, for its time; after that the end alone is asked for.
-      const known = [...firsts].filter(([, cursor]) => hasRecord(cursor)).map(([partition]) => partition);
-      for (const [partition, offset] of await listOffsets(session, known, LATEST)) (firsts.get(partition) as Cursor).highWatermark = offset;
+      const found = [...firsts].filter(([, cursor]) => hasRecord(cursor)).map(([partition]) => partition);
+      for (const [partition, offset] of await listOffsets(session, found, LATEST)) {
+        const cursor = firsts.get(partition) as Cursor;
+        if (offset > (cursor.records[0]?.offset ?? offset)) cursor.highWatermark = offset;
+        else Object.assign(cursor, { records: [], next: 0, fetchAt: cursor.wanted }); // it is gone: look again
+      }
       await fill(session, firsts, 1, () => false);
       let records = 0n;
       let oldestTime: number | undefined;
@@ -113,7 +131,7 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
 
   const report = async (position: Position, signal: AbortSignal): Promise<void> => {
     await reading.use('committing the checkpoint', REQUEST_MS, until(signal), async (session) => {
-      const partitions = [...parseKafkaPosition(position, session.topic.id, name)].map(([partition, offset]) => ({
+      const partitions = [...parseKafkaPosition(position, session.topic.id, name)].map(([partition, { offset }]) => ({
         partition,
         offset: String(offset),
       }));
@@ -158,7 +176,7 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
       }
       for (const [leader, led] of Map.groupBy(partitions, (partition) => partition.leader)) {
         if (asked.has(leader)) continue;
-        const from = led.map(({ partition }) => ({ partition, offset: seen.get(partition) ?? 0n }));
+        const from = led.map(({ partition }) => ({ partition, offset: seen.get(partition) ?? 0n, epoch: -1 }));
         const answer = fetchFrom(session, from, { bytesMax: 1, waitMs: HINT_MS }).finally(() => {
           if (asked.get(leader) === answer) asked.delete(leader);
         });
@@ -174,11 +192,14 @@ export async function openKafkaLog({ url, replica, clock }: KafkaLogOptions, ope
   const identity = async (signal: AbortSignal): Promise<string> =>
     await reading.use('asking for the topic', REQUEST_MS, until(signal), async (session) => (await session.refresh()).id);
 
-  /** Every partition's next offset. Rejects with `log_recreated` where the position is another topic's. */
+  /** Where to go on in every partition. Rejects with `log_recreated` where the position is another topic's. */
   const offsetsOf = async (session: KafkaSession, after: Position | undefined): Promise<KafkaOffsets> => {
-    const given = after === undefined ? new Map<number, bigint>() : parseKafkaPosition(after, session.topic.id, name);
+    const given = after === undefined ? new Map<number, KafkaPlace>() : parseKafkaPosition(after, session.topic.id, name);
     const missing = session.topic.partitions.map(({ partition }) => partition).filter((partition) => !given.has(partition));
-    return new Map([...given, ...(await listOffsets(session, missing, EARLIEST))]);
+    const first = (await listOffsets(session, missing, EARLIEST)).map(
+      ([partition, offset]) => [partition, { offset, epoch: -1, mark: '' }] as const,
+    );
+    return new Map([...given, ...first]);
   };
 
   const dispose = async (): Promise<void> => {

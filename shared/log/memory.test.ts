@@ -2,7 +2,14 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { systemClock } from '@docbus/runtime';
 import { logConformance } from './conformance.ts';
-import { compactMemoryStore, createMemoryStore, openMemoryLog, recreateMemoryStore, truncateMemoryStore } from './memory.ts';
+import {
+  compactMemoryStore,
+  createMemoryStore,
+  loseMemoryTail,
+  openMemoryLog,
+  recreateMemoryStore,
+  truncateMemoryStore,
+} from './memory.ts';
 
 for (const compactsAtAppend of [true, false])
   logConformance(compactsAtAppend ? 'memory, compacting at append' : 'memory', {
@@ -14,6 +21,7 @@ for (const compactsAtAppend of [true, false])
         open: async (replica) => openMemoryLog(store, { replica }),
         recreate: async () => recreateMemoryStore(store),
         truncate: async () => void truncateMemoryStore(store, 5),
+        loseTail: async (kept) => void loseMemoryTail(store, kept),
         [Symbol.asyncDispose]: async () => {},
       };
     },

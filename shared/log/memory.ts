@@ -3,7 +3,7 @@
 import { DocbusError } from '@docbus/core';
 import { randomUuid, type Clock } from '@docbus/runtime';
 import { checkAborted, checkRecordSizes, recordBytes, recordBytesMaxDefault } from './bounds.ts';
-import { formatPosition, parsePosition } from './position.ts';
+import { epochOf, formatPosition, parsePosition, tailLost, type Epoch } from './position.ts';
 import { createWake, type Wake } from './wake.ts';
 import type { Log, LogEnd, LogRecord, Position, ReadLimits, ReadRecord } from './port.ts';
 
@@ -22,6 +22,8 @@ export type MemoryStore = {
   last: number;
   /** numbers up to here were cut off, not compacted */
   truncatedTo: number;
+  /** another one begins where a tail was lost */
+  epochs: Epoch[];
   readonly reports: Map<string, Position>;
   readonly wakes: Set<Wake>;
 };
@@ -41,6 +43,7 @@ export function createMemoryStore({ clock, compactsAtAppend = false }: MemorySto
     newest: new Map(),
     last: 0,
     truncatedTo: 0,
+    epochs: [],
     reports: new Map(),
     wakes: new Set(),
   };
@@ -58,9 +61,23 @@ export function truncateMemoryStore(store: MemoryStore, recordsKept: number): nu
   return gone.length;
 }
 
+/** Takes the newest records away, as a power cut does where they were not flushed: their numbers are given again. Returns how many went. */
+export function loseMemoryTail(store: MemoryStore, recordsKept: number): number {
+  const lost = store.records.splice(recordsKept);
+  const [first] = lost;
+  if (first === undefined) return 0;
+  store.last = first.number - 1;
+  store.epochs = [
+    ...store.epochs.filter(({ start }) => start <= store.last),
+    { start: first.number, id: randomUuid(store.clock).slice(0, 8) },
+  ];
+  store.newest = new Map(store.records.map(({ key, number }) => [key, number]));
+  return lost.length;
+}
+
 /** Deletes the log and makes it anew under the same address. */
 export function recreateMemoryStore(store: MemoryStore): void {
-  Object.assign(store, { identity: randomUuid(store.clock), records: [], newest: new Map(), last: 0, truncatedTo: 0 });
+  Object.assign(store, { identity: randomUuid(store.clock), records: [], newest: new Map(), last: 0, truncatedTo: 0, epochs: [] });
   store.reports.clear();
   wakeAll(store);
 }
@@ -84,11 +101,13 @@ export function openMemoryLog(store: MemoryStore, options: MemoryLogOptions = {}
   /** The number after which to read. */
   const numberOf = (after: Position | undefined): number => {
     if (after === undefined) return 0;
-    const number = parsePosition(after, 'memory', store.identity, name);
-    if (number < store.truncatedTo || number > store.last)
+    const { number, mark } = parsePosition(after, 'memory', store.identity, name);
+    if (number > store.last) throw tailLost(name, number, `it ends at ${store.last}`);
+    if (epochOf(store.epochs, number) !== mark) throw tailLost(name, number, 'others were appended in their place');
+    if (number < store.truncatedTo)
       throw new DocbusError(
         'position_expired',
-        `${name} no longer holds what follows record ${number} (it was cut at ${store.truncatedTo} and ends at ${store.last}). Starting over from the first record.`,
+        `${name} no longer holds what follows record ${number} (it was cut at ${store.truncatedTo}). Starting over from the first record.`,
       );
     return number;
   };
@@ -118,7 +137,7 @@ export function openMemoryLog(store: MemoryStore, options: MemoryLogOptions = {}
       found.push({
         ...record,
         value: record.value === null ? null : new Uint8Array(record.value),
-        position: formatPosition('memory', store.identity, number),
+        position: formatPosition('memory', store.identity, { number, mark: epochOf(store.epochs, number) }),
       });
     }
     return found;

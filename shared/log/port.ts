@@ -31,8 +31,8 @@ export type LogEnd = {
 
 /**
  * Errors of every method: `log_unreachable` (it may pass), `log_busy` (it may pass), `log_refused` (a person must act),
- * `log_corrupt`, `aborted`. With a position: `position_expired` (records after it are gone, or the log is shorter than it)
- * and `log_recreated` (the position belongs to another log).
+ * `log_corrupt`, `aborted`. With a position: `position_expired` (records after it were cut off at the log's beginning),
+ * `log_tail_lost` (the record at it is gone from the log's end, whatever was appended since) and `log_recreated` (the position belongs to another log).
  */
 export interface Log extends AsyncDisposable {
   /** For people: the URL without secrets. */

@@ -1,11 +1,11 @@
 // Reading a stream: one consumer from the reader's position on, its deliveries in a bounded buffer. A position is the offset of the last
-// record read. We subscribe at that record itself: if it does not come first, the stream was cut, or is shorter, or another one.
+// record read and the mark of that record. We subscribe at that record itself: if it does not come first, the stream was cut, or lost its tail.
 // Whether the end is reached is known from the broker: it sends what there is before it answers a question on the same channel.
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { DocbusError } from '@docbus/core';
 import { recordBytes } from './bounds.ts';
 import type { LogEnd, Position, ReadLimits, ReadRecord } from './port.ts';
-import { formatPosition, parsePosition } from './position.ts';
+import { formatPosition, parsePosition, tailLost, type Place } from './position.ts';
 import type { RabbitLink } from './rabbitmq-client.ts';
 import { StreamGone } from './rabbitmq-errors.ts';
 import { fromMessage, isIdentityKey, readHead, type Delivered, type StreamHead, type StreamOptions } from './rabbitmq-stream.ts';
@@ -43,7 +43,7 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
   const { stream, name } = options;
   let current: Subscription | undefined;
 
-  const numberOf = (position: Position, { identity }: StreamHead): number => parsePosition(position, SCHEME, identity, name);
+  const placeOf = (position: Position, { identity }: StreamHead): Place => parsePosition(position, SCHEME, identity, name);
   const expired = (number: number, why: string): DocbusError =>
     new DocbusError(
       'position_expired',
@@ -63,7 +63,7 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
       problem = error;
     };
     channel.on('close', () => fail(new Error('channel closed')));
-    const from = after === undefined ? 'first' : Number(after.slice(after.lastIndexOf(':') + 1));
+    const from = after === undefined ? 'first' : Number(after.split(':')[2]);
     await channel.consume(stream, (message) => (message === null ? fail(new StreamGone(`${stream} was deleted`)) : deliver(message)), {
       arguments: { 'x-stream-offset': Number.isSafeInteger(from) ? from : 'first' },
     });
@@ -72,8 +72,8 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
     const head = await readHead(link, options);
     if (problem !== undefined) throw problem;
     onIdentity(head.identity);
-    const number = after === undefined ? undefined : numberOf(after, head);
-    if (number !== undefined) checkFirst(early[0], number);
+    const place = after === undefined ? undefined : placeOf(after, head);
+    if (place !== undefined) checkFirst(early[0], place, head);
     const subscription: Subscription = {
       link,
       channel,
@@ -81,7 +81,7 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
       cursor: after,
       buffer: [],
       bytes: 0,
-      last: number ?? head.offset - 1,
+      last: place?.number ?? head.offset - 1,
       unacknowledged: undefined,
       problem: undefined,
       given: [],
@@ -102,11 +102,16 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
     return subscription;
   };
 
-  /** `first` is what the broker sent first when asked for the record `number`. */
-  const checkFirst = (first: ConsumeMessage | undefined, number: number): void => {
-    if (first === undefined) throw expired(number, 'it is shorter than it was');
-    const { offset } = fromMessage(first);
-    if (offset > number + 1) throw expired(number, `it was cut off (retention); the first record left is ${offset}`);
+  /** `first` is what the broker sent first when asked for the record of the place. Streams lose records only at either end. */
+  const checkFirst = (first: ConsumeMessage | undefined, { number, mark }: Place, head: StreamHead): void => {
+    if (first === undefined) throw tailLost(name, number, 'it is shorter than it was');
+    const found = fromMessage(first);
+    if (found.offset > number && head.offset > number) {
+      if (found.offset === number + 1) return;
+      throw expired(number, `it was cut off (retention); the first record left is ${found.offset}`);
+    }
+    if (found.offset !== number || (mark !== '' && found.mark !== mark))
+      throw tailLost(name, number, 'others were appended in their place');
   };
 
   const accept = (subscription: Subscription, message: ConsumeMessage): void => {
@@ -166,7 +171,10 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
     subscription.given = taken.map(({ offset, time }) => ({ offset, time }));
     acknowledge(subscription);
     if (buffer.length > 0) onArrival();
-    const records = taken.map(({ offset, ...record }) => ({ ...record, position: formatPosition(SCHEME, head.identity, offset) }));
+    const records = taken.map(({ offset, mark, ...record }) => ({
+      ...record,
+      position: formatPosition(SCHEME, head.identity, { number: offset, mark }),
+    }));
     subscription.cursor = records.at(-1)?.position ?? subscription.cursor;
     return records;
   };
@@ -183,10 +191,10 @@ export function createRabbitReader(options: StreamOptions, onArrival: () => void
     await catchUp(subscription, true);
     const head = await readHead(link, options);
     if (subscription.problem !== undefined) throw subscription.problem;
-    const number = after === undefined ? head.offset - (head.isIdentityRecord ? 0 : 1) : numberOf(after, head);
+    const number = after === undefined ? head.offset - (head.isIdentityRecord ? 0 : 1) : placeOf(after, head).number;
     if (number < head.offset - 1) throw expired(number, `it was cut off (retention); the first record left is ${head.offset}`);
     const last = subscription.last + (await beyond(subscription, subscription.last));
-    if (number > last) throw expired(number, `it ends at ${last}`);
+    if (number > last) throw tailLost(name, number, `it ends at ${last}`);
     const oldest = subscription.given.find(({ offset }) => offset > number) ?? subscription.buffer.find(({ offset }) => offset > number);
     return { records: last - number, oldestTime: last === number ? undefined : oldest?.time };
   };

@@ -18,7 +18,8 @@ const OURS = new Set([KEY, LOG, TIME, NULL, 'x-stream-offset']);
 /** Nobody reads a record with a key of this kind; it is there so that the log has an identity before it has anything else. */
 export const isIdentityKey = (key: string): boolean => key.startsWith('identity/');
 
-export type Delivered = LogRecord & { readonly offset: number; readonly time: number };
+/** `mark`: no other record has it, though it may have the same offset where the stream lost its tail in between. */
+export type Delivered = LogRecord & { readonly offset: number; readonly time: number; readonly mark: string };
 export type StreamHead = { readonly identity: string; readonly offset: number; readonly isIdentityRecord: boolean };
 export type StreamOptions = RabbitSettings & { readonly clock: Clock };
 
@@ -141,8 +142,10 @@ export function fromMessage({ properties, content }: ConsumeMessage): Delivered 
     Object.entries(all).filter((header): header is [string, string] => !OURS.has(header[0]) && typeof header[1] === 'string'),
   );
   const key = all[KEY];
+  const messageId: unknown = properties.messageId;
   return {
     offset,
+    mark: sha256(typeof messageId === 'string' ? Buffer.from(messageId) : content).slice(0, 16),
     time: Number(all[TIME] ?? 0),
     key: typeof key === 'string' ? key : '',
     value: all[NULL] === undefined ? content : null,

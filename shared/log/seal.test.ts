@@ -8,6 +8,7 @@ import { partitionOf } from './kafka-position.ts';
 import {
   compactMemoryStore,
   createMemoryStore,
+  loseMemoryTail,
   openMemoryLog,
   recreateMemoryStore,
   truncateMemoryStore,
@@ -39,6 +40,7 @@ for (const [secrets, compactsAtAppend] of [
         open: async (replica) => sealed(store, replica, secrets),
         recreate: async () => recreateMemoryStore(store),
         truncate: async () => void truncateMemoryStore(store, 5),
+        loseTail: async (kept) => void loseMemoryTail(store, kept),
         [Symbol.asyncDispose]: async () => {},
       };
     },

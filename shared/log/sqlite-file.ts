@@ -29,10 +29,18 @@ const schema = `
   pragma user_version = ${SCHEMA_VERSION};
 `;
 
+/**
+ * A process that begins to append begins an epoch. Where an older copy of the file was put back, numbers are given a second time, but
+ * under another epoch: so a checkpoint from before is recognised. (Not in the schema's version: who does not know it does no harm.)
+ */
+const epochs = `create table if not exists epochs (start integer primary key, id text not null) strict`;
+
 export type SqliteFile = {
   readonly database: DatabaseSync;
   /** device and inode. While the file is open its inode cannot be given to another file. */
   readonly inode: string;
+  /** whoever appends through this handle has begun an epoch */
+  hasEpoch: boolean;
 };
 
 /** undefined where there is no such file. */
@@ -54,13 +62,15 @@ export function openSqliteFile(path: string, newIdentity: string): SqliteFile {
     // FULL: a record is on the disk when append resolves. A larger WAL than the default's 4 MB halves what a bulk append writes.
     database.exec('pragma synchronous = full; pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864');
     transaction(database, () => {
-      if (checkOurs(database, path)) return;
-      database.exec(schema);
-      database.prepare('insert into identity (id) values (?)').run(newIdentity);
+      if (!checkOurs(database, path)) {
+        database.exec(schema);
+        database.prepare('insert into identity (id) values (?)').run(newIdentity);
+      }
+      database.exec(epochs);
     });
     if (inode === undefined || inodeOf(path) !== inode)
       throw new DocbusError('log_busy', `${path} was replaced while it was being opened.`);
-    return { database, inode };
+    return { database, inode, hasEpoch: false };
   } catch (error) {
     database.close();
     throw error;

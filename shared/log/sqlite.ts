@@ -3,7 +3,7 @@
 import { DocbusError } from '@docbus/core';
 import { randomUuid } from '@docbus/runtime';
 import { checkAborted, checkRecordSizes, recordBytes, recordBytesMaxDefault } from './bounds.ts';
-import { formatPosition, parsePosition } from './position.ts';
+import { epochOf, formatPosition, parsePosition, tailLost, type Epoch, type Place } from './position.ts';
 import { inodeOf, isPassing, openSqliteFile, transaction, translate, type SqliteFile } from './sqlite-file.ts';
 import { sqliteHints, tellOthers } from './sqlite-hints.ts';
 import type { Log, LogEnd, LogOptions, LogRecord, Position, ReadLimits, ReadRecord } from './port.ts';
@@ -50,15 +50,18 @@ class SqliteLog implements Log {
       for (let bytes = 0; end < records.length && end - start < transactionLimits.records && bytes < transactionLimits.bytes; end++)
         bytes += recordBytes(records[end] as LogRecord);
       const batch = records.slice(start, end);
-      await this.#use(({ database }) => {
+      await this.#use((file) => {
+        const { database } = file;
         const put = database.prepare("insert or replace into log (key, value, headers, time) values (?, coalesce(?, x''), ?, ?)");
         const remove = database.prepare('delete from log where key = ?');
         const time = clock.now();
         transaction(database, () => {
+          if (!file.hasEpoch) beginEpoch(database, randomUuid(clock).slice(0, 8));
           for (const { key, value, headers } of batch)
             if (value === null) remove.run(key);
             else put.run(key, value, JSON.stringify(headers), time);
         });
+        file.hasEpoch = true;
       }, signal);
       tellOthers(path);
       start = end;
@@ -71,13 +74,16 @@ class SqliteLog implements Log {
       const rows = database.prepare('select position, key, value, headers, time from log where position > ? order by position limit ?');
       const found: ReadRecord[] = [];
       let bytes = 0;
+      const epochs = epochsFrom(database, number);
+      const positionOf = (position: number): Position =>
+        formatPosition('sqlite', identity, { number: position, mark: epochOf(epochs, position) });
       for (const row of rows.iterate(number, limits.recordsMax)) {
         const record: ReadRecord = {
           key: row['key'] as string,
           value: row['value'] as Uint8Array,
           headers: JSON.parse(row['headers'] as string) as Record<string, string>,
           time: row['time'] as number,
-          position: formatPosition('sqlite', identity, row['position'] as number),
+          position: positionOf(row['position'] as number),
         };
         bytes += recordBytes(record);
         if (bytes > limits.bytesMax && found.length > 0) break;
@@ -136,17 +142,15 @@ class SqliteLog implements Log {
   }
 
   /** Which log this is, and after which number a position stands in it. */
-  #place(database: SqliteFile['database'], position: Position | undefined): { identity: string; number: number } {
+  #place(database: SqliteFile['database'], position: Position | undefined): Place & { readonly identity: string } {
     const identity = identityOf(database);
-    if (position === undefined) return { identity, number: 0 };
-    const number = parsePosition(position, 'sqlite', identity, this.name);
+    if (position === undefined) return { identity, number: 0, mark: '' };
+    const place = parsePosition(position, 'sqlite', identity, this.name);
     const last = lastOf(database);
-    if (number > last)
-      throw new DocbusError(
-        'position_expired',
-        `${this.name} ends at record ${last}, before this replica's checkpoint ${number}: an older copy of the file was put back. This replica starts over from the first record.`,
-      );
-    return { identity, number };
+    if (place.number > last) throw tailLost(this.name, place.number, `an older copy of the file was put back, which ends at ${last}`);
+    if (place.mark !== '' && epochOf(epochsFrom(database, place.number), place.number) !== place.mark)
+      throw tailLost(this.name, place.number, 'an older copy of the file was put back, and others were appended in their place');
+    return { ...place, identity };
   }
 
   /** Runs one piece of work on the file as it is now at its path; waits, in bounds, while another writer holds the lock. */
@@ -186,6 +190,19 @@ class SqliteLog implements Log {
     this.#file = undefined;
     this.#reported = undefined;
   }
+}
+
+/** Inside the transaction that appends. */
+function beginEpoch(database: SqliteFile['database'], id: string): void {
+  database.prepare('insert or replace into epochs (start, id) values (?, ?)').run(lastOf(database) + 1, id);
+}
+
+/** The epoch in which a number was given, and all that came after it. */
+function epochsFrom(database: SqliteFile['database'], number: number): readonly Epoch[] {
+  return database
+    .prepare('select start, id from epochs where start >= coalesce((select max(start) from epochs where start <= ?), 0) order by start')
+    .all(number)
+    .map(({ start, id }) => ({ start: Number(start), id: String(id) }));
 }
 
 function identityOf(database: SqliteFile['database']): string {

@@ -1,4 +1,5 @@
 import { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { systemClock } from '@docbus/runtime/clock.ts';
 import { startKafka, type KafkaServer } from '../servers/kafka.ts';
 import type { KafkaLine } from '../servers/kafka-find.ts';
 import { openKafkaAdmin } from './kafka-admin.ts';
+import { loseKafkaTail } from './lose-tail.ts';
 
 const never = new AbortController().signal;
 
@@ -42,6 +44,14 @@ function conformance(version: KafkaLine, partitions: number): void {
                   await using admin = await openKafkaAdmin(server.address);
                   await admin.configure(topic, { 'cleanup.policy': 'compact,delete', 'retention.ms': '-1' });
                   await admin.truncate(topic, 5);
+                },
+          loseTail:
+            server.version === 'external'
+              ? { cannot: 'the broker is somebody else’s' }
+              : async (kept) => {
+                  await server.kill('SIGKILL');
+                  assert.deepEqual(loseKafkaTail(join(directory, 'kafka'), topic, kept), { from: kept, to: 7 });
+                  await server.restart();
                 },
           [Symbol.asyncDispose]: async () => {},
         };

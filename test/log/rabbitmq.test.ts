@@ -9,12 +9,15 @@ import { isDocbusError } from '@docbus/core';
 import { logConformance } from '@docbus/log/conformance.ts';
 import { openRabbitLog } from '@docbus/log/rabbitmq.ts';
 import { systemClock } from '@docbus/runtime/clock.ts';
+import { environment } from '../servers/find.ts';
+import { loseRabbitTail } from './lose-tail.ts';
 import { startRabbit, type RabbitServer } from '../servers/rabbitmq.ts';
 
 const never = new AbortController().signal;
 
 describe('RabbitMQ', () => {
   const directory = mkdtempSync(join(tmpdir(), 'docbus-rabbitmq-'));
+  const isOurs = environment('DOCBUS_TEST_AMQP') === undefined;
   let server: RabbitServer;
   before(async () => {
     server = await startRabbit({ directory: join(directory, 'rabbitmq') });
@@ -68,6 +71,14 @@ describe('RabbitMQ', () => {
           await using log = await open('filler');
           for (let i = 0; i < 16; i++) await log.append([{ key: `filler/${i}`, value: Buffer.alloc(990_000), headers: {} }], never);
         },
+        loseTail: isOurs
+          ? async (kept) => {
+              await server.kill('SIGKILL');
+              // The log's identity is its first record.
+              assert.deepEqual(loseRabbitTail(join(directory, 'rabbitmq'), stream, kept + 1), { from: kept + 1, to: 8 });
+              await server.restart();
+            }
+          : { cannot: 'the broker is somebody else’s' },
         [Symbol.asyncDispose]: async () => await remove(stream),
       };
     },

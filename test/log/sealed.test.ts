@@ -45,6 +45,7 @@ describe('a sealed log on Kafka', () => {
           await admin.remove(topic);
         },
         truncate: { cannot: 'the driver is tested for it without a seal' },
+        loseTail: { cannot: 'the driver is tested for it without a seal' },
         [Symbol.asyncDispose]: async () => {},
       };
     },
