@@ -350,7 +350,7 @@ function writeCache(work: Work, path: DocPath): void {
  * A workspace that is not here yet starts with an empty collection. One that lies there all the same is what a deletion left that
  * AnythingLLM did not finish (it drops the collection last), and its vectors are in no row: nobody could ever remove them.
  */
-async function clearCollection({ replica: { records, vectors } }: Context, key: Key, signal: AbortSignal): Promise<void> {
+export async function clearCollection({ replica: { records, vectors } }: Context, key: Key, signal: AbortSignal): Promise<void> {
   const { slug } = parseKey(key) as { slug: Slug };
   if (records.workspace(slug) !== undefined) return;
   const name = collectionName(slug);

@@ -4,6 +4,7 @@ import { baseOn, isDocbusError, kindOf, parseKey, type Change, type Key } from '
 import { dropParts, partsOf, recordsOf } from '@docbus/log';
 import type { LogRecord } from '@docbus/log/port.ts';
 import type { Outgoing, Recorded } from '@docbus/replica/manifest.ts';
+import { clearCollection } from './apply.ts';
 import { collectDeletions, deletionOrder } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
@@ -128,7 +129,7 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
       // What was about to be put on disk before this edit is no excuse for what is found there after it.
       manifest.dropIntents(change.key);
       manifest.record({ ...entryOf(change), applied: true, logged: true });
-      if (unfinished) requestMaterialise(manifest, change.key);
+      if (unfinished || isDeletedWorkspace(change)) requestMaterialise(manifest, change.key);
       storePayload(context, change, packed);
       learnDimensions(context, change, true);
       for (const waiting of waitingFor(context, change)) requestMaterialise(manifest, waiting);
@@ -171,6 +172,11 @@ function waitingFor({ manifest }: Context, { key, state }: Change): readonly Key
   return memberships.filter((membership) => membership.state === 'present' && !membership.applied).map((membership) => membership.key);
 }
 
+/** AnythingLLM drops the collection last, and not at all while Chroma is away: a workspace made again under that slug would find old vectors. */
+function isDeletedWorkspace({ key, state }: Pick<Change, 'key' | 'state'>): boolean {
+  return state === 'deleted' && kindOf(key) === 'workspace';
+}
+
 function isUnfinished(manifest: Context['manifest'], key: Key): boolean {
   return kindOf(key) === 'membership' && manifest.intentsOf(key).some(({ hash }) => hash === manifest.entry(key)?.hash);
 }
@@ -181,7 +187,10 @@ function isUnfinished(manifest: Context['manifest'], key: Key): boolean {
  */
 async function finishIntents(context: Context, signal: AbortSignal): Promise<number | undefined> {
   const { manifest, clock, settings, state } = context;
-  const open = manifest.intents().filter(({ key, hash }) => kindOf(key) === 'membership' && manifest.entry(key)?.hash === hash);
+  const open = manifest.intents().filter((intent) => {
+    const entry = manifest.entry(intent.key);
+    return entry?.hash === intent.hash && (kindOf(intent.key) === 'membership' || isDeletedWorkspace(entry));
+  });
   const keys = new Set(open.map(({ key }) => key));
   for (const key of state.finishAt.keys()) if (!keys.has(key)) state.finishAt.delete(key);
   for (const key of keys) if (!state.finishAt.has(key)) state.finishAt.set(key, clock.now() + settings.settleMs);
@@ -189,6 +198,10 @@ async function finishIntents(context: Context, signal: AbortSignal): Promise<num
   const due = [...keys].filter((key) => (state.finishAt.get(key) ?? 0) <= clock.now()).slice(0, settings.publishChangesMax);
   if (due.length > 0) {
     for (const key of due) state.finishAt.set(key, clock.now() + settings.settleMs);
+    for (const key of due.filter((some) => kindOf(some) === 'workspace')) {
+      await clearCollection(context, key, signal);
+      manifest.dropIntents(key);
+    }
     await materialiseRecorded(context, due, signal);
   }
   return earliestOf(state.finishAt.values());

@@ -52,6 +52,26 @@ test('a Chroma that is killed while vectors are being applied, and comes back, m
   assert.equal(b.embedder.calls.requests, 0);
 });
 
+test('a workspace deleted while Chroma is away takes its vectors along once Chroma is back', async () => {
+  await using cluster = await startCluster({ replicas: 2 });
+  const [a, b] = cluster.replicas as [E2eReplica, E2eReplica];
+  const slug = await a.app.createWorkspace('Brief');
+  const path = await a.app.addRawText({ title: 'Page', text: textAbout('a short life', 20) });
+  await a.app.embed(slug, path);
+  await cluster.converged({ when: ({ present }) => present.membership === 1 });
+  await a.chroma.kill('SIGKILL');
+  await a.app.deleteWorkspace(slug).catch(() => {}); // its last step, dropping the collection, has no server to go to
+  await waitFor('the deletion to be published, without Chroma', async () => (await b.status()).present.workspace === 0, {
+    deadlineMs: 30_000,
+  });
+  await a.chroma.restart();
+  const names = async (): Promise<string> => {
+    const answer = await fetch(`${a.chroma.url}/api/v2/tenants/default_tenant/databases/default_database/collections`);
+    return JSON.stringify(((await answer.json()) as { name: string }[]).map(({ name }) => name));
+  };
+  await waitFor('the collection to be gone', async () => (await names()) === '[]', { deadlineMs: 30_000 });
+});
+
 test('an agent that starts before its Chroma lives, says what it waits for, and applies everything once it is there', async () => {
   await using cluster = await startCluster({ replicas: 2, start: false });
   const [a, b] = cluster.replicas as [E2eReplica, E2eReplica];
