@@ -17,7 +17,7 @@ import type { Position } from '@docbus/log/port.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import { createApplier, type Applied, type Applier } from './apply.ts';
 import { collectPuts } from './collect.ts';
-import type { Winner } from './groups.ts';
+import { pathIn, type Winner } from './groups.ts';
 import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
 import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
@@ -25,6 +25,7 @@ import { recordFills } from './materialise.ts';
 import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
 import { clearStrays } from './strays.ts';
+import { markDirty } from './survey.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
 
 /** While a replica is rebuilt, one step takes so many batches: each is read and merged while Chroma works on the one before. */
@@ -144,6 +145,7 @@ async function meetLog({ log, manifest }: Context, signal: AbortSignal): Promise
 function reachEnd(context: Context): void {
   const { manifest, state, logger } = context;
   endTrial(context);
+  dropOrphanedIntents(context);
   if (isBootstrapping(manifest)) {
     manifest.setMeta('bootstrapped', 'yes');
     state.dirty.allFiles = state.dirty.records = true;
@@ -152,6 +154,21 @@ function reachEnd(context: Context): void {
   }
   state.caughtUp = true;
   state.atEnd = true;
+}
+
+/**
+ * Everything that the log holds is recorded, so an intent that is still there came from a log that is gone (lost and made anew, or cut
+ * off): what was already done of it exists nowhere else, and is published like an edit. What waits in quarantine may be tried again.
+ */
+function dropOrphanedIntents(context: Context): void {
+  const { manifest } = context;
+  const orphaned = manifest
+    .intents()
+    .filter(({ key, hash }) => manifest.entry(key)?.hash !== hash && manifest.quarantinedOf(key).length === 0)
+    .map(({ key }) => key);
+  if (orphaned.length === 0) return;
+  manifest.transaction(() => orphaned.forEach((key) => manifest.dropIntents(key)));
+  markDirty(context, { records: true, paths: orphaned.flatMap((key) => pathIn(key) ?? []) });
 }
 
 /** Two agents under one replica id would overwrite each other's versions. Records of an earlier life of ours are older than this process. */

@@ -169,6 +169,8 @@ export async function beginMaterialise(
         loaded.clear(); // tasks come sorted by path: one document's embedding is in memory at a time
         loaded.set(path, (embedding = wanted.load()));
       }
+      // Our own ids are in the table before their vectors are in Chroma: what was recorded of an earlier life of this docId would vouch for them.
+      if (fill !== undefined) manifest.dropFill(docId);
       noteFresh(context, docId, { key, slug, path, hash: wanted.hash, chunks: wanted.chunks });
       await vectors.add({ key, slug, docId, ids: wantedIds, embedding });
       const fresh = new Set(wantedIds);
