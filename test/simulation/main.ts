@@ -1,33 +1,86 @@
-// npm run simulate: many seeds of the cluster simulation, or the bugs that test it.
-//   npm run simulate -- --seeds 1000            seeds 1 to 1000; the last line is `N passed, M failed`
-//   npm run simulate -- --seed 42 --keep        one seed; its trace goes to .cache/simulation/
-//   npm run simulate -- --planted               every planted bug must be found
-//   --from N  --steps N  --no-faults  --faults crash,calls,…  --plant NAME  --twice (each seed again: the traces must be equal)
+// npm run simulate: many seeds of the cluster simulation, or the bugs that test it; `--help` lists the options.
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createTemplate } from '../stand-in/index.ts';
-import { faultNames, type FaultName } from './faults.ts';
+import { faultNames, usualFaults, type FaultName } from './faults.ts';
 import { plants } from './planted.ts';
 import type { RunResult } from './run.ts';
 import type { Job, WorkerData } from './worker.ts';
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '200' },
-    seed: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '600' },
-    faults: { type: 'string' },
-    'no-faults': { type: 'boolean', default: false },
-    planted: { type: 'boolean', default: false },
-    plant: { type: 'string' },
-    twice: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-  },
-});
+const usage = `Simulates a cluster from each of many seeds, with faults, and checks every invariant.
+
+  npm run simulate -- [options]
+
+  --seeds N       how many seeds (200)
+  --from N        the first of them (1)
+  --seed N        only this one
+  --twice         each seed again: the traces must be equal
+  --keep          keeps the traces also of what passes, in .cache/simulation/
+  --planted       every planted bug must be found (test/simulation/planted.ts)
+  --plant NAME    runs the seeds with this bug
+  --steps N       what happens before quiet (600)
+  --faults A,B,…  only these: ${faultNames.join(', ')}
+                  (all but ${faultNames.filter((name) => !usualFaults.includes(name)).join(', ')})
+  --no-faults     none of them
+
+The last line is "N passed, M failed"; the exit code is 0 where M is 0, else 1.`;
+
+const values = parseOptions();
+
+function parseOptions() {
+  try {
+    const parsed = parseArgs({
+      options: {
+        help: { type: 'boolean', short: 'h', default: false },
+        seeds: { type: 'string', default: '200' },
+        seed: { type: 'string' },
+        from: { type: 'string', default: '1' },
+        steps: { type: 'string', default: '600' },
+        faults: { type: 'string' },
+        'no-faults': { type: 'boolean', default: false },
+        planted: { type: 'boolean', default: false },
+        plant: { type: 'string' },
+        twice: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+      },
+    }).values;
+    if (parsed.help) {
+      console.log(usage);
+      process.exit(0);
+    }
+    const whole = (name: 'seeds' | 'seed' | 'from' | 'steps'): number => {
+      const text = parsed[name];
+      if (text === undefined || !/^\d{1,9}$/.test(text)) throw new Error(`--${name} needs a whole number, not ${JSON.stringify(text)}`);
+      return Number(text);
+    };
+    return {
+      ...parsed,
+      seeds: parsed.seed === undefined ? whole('seeds') : 1,
+      from: parsed.seed === undefined ? whole('from') : whole('seed'),
+      steps: whole('steps'),
+      faults: parsed['no-faults'] ? [] : parsed.faults === undefined ? usualFaults : parsed.faults.split(',').map(parseFault),
+      plant: parsed.plant === undefined ? undefined : parsePlant(parsed.plant),
+    };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    console.error(`${error.message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
+function parseFault(name: string): FaultName {
+  const found = faultNames.find((known) => known === name);
+  if (found === undefined) throw new Error(`there is no fault ${JSON.stringify(name)}`);
+  return found;
+}
+
+function parsePlant(name: string): string {
+  if (!plants.some((plant) => plant.name === name)) throw new Error(`there is no planted bug ${JSON.stringify(name)}; see planted.ts`);
+  return name;
+}
 
 /** So many seeds must be enough to find a planted bug. */
 const SEEDS_PER_BUG = 120;
@@ -38,8 +91,7 @@ const base = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'docbus-si
 const traces = resolve(import.meta.dirname, '../../.cache/simulation');
 const template = join(base, 'template.db');
 createTemplate(template);
-const faults = values['no-faults'] ? [] : ((values.faults?.split(',') ?? faultNames) as FaultName[]);
-const workerData: WorkerData = { base, template, steps: Number(values.steps), faults };
+const workerData: WorkerData = { base, template, steps: values.steps, faults: values.faults };
 const workers = Array.from({ length: availableParallelism() }, () => new Worker(new URL('worker.ts', import.meta.url), { workerData }));
 
 /** Runs the jobs on all workers; `done` may end it early by returning false. */
@@ -86,7 +138,7 @@ function* seedsOf(first: number, count: number, plant?: string): Generator<Job> 
 }
 
 async function simulate(): Promise<boolean> {
-  const [first, count] = values.seed === undefined ? [Number(values.from), Number(values.seeds)] : [Number(values.seed), 1];
+  const { from, seeds } = values;
   let passed = 0;
   const failures = new Map<string, number[]>();
   const hashes = new Map<number, string>();
@@ -108,8 +160,8 @@ async function simulate(): Promise<boolean> {
     if (hashes.size % 100 === 0) console.log(`${hashes.size} seeds`);
     return true;
   };
-  await runAll(seedsOf(first, count, values.plant), report);
-  if (values.twice) await runAll(seedsOf(first, count, values.plant), report);
+  await runAll(seedsOf(from, seeds, values.plant), report);
+  if (values.twice) await runAll(seedsOf(from, seeds, values.plant), report);
   for (const [check, seeds] of failures) console.log(`${seeds.length} × ${check}: ${seeds.slice(0, 20).join(' ')}`);
   const failed = [...failures.values()].reduce((sum, { length }) => sum + length, 0);
   console.log(`${passed} passed, ${failed} failed`);

@@ -9,7 +9,12 @@ export type Operation = {
   readonly name: string;
   readonly steps: Steps<unknown>;
   readonly reset: boolean;
-  /** how many edits there were when it began */ readonly since: number;
+  /** how many edits there were when it began */
+  readonly since: number;
+  /** Chroma or the embedder takes its time between some of its steps */
+  readonly slow?: boolean;
+  /** it does not go on before */
+  pausedUntil?: number;
 };
 
 export type Sight = {
@@ -217,6 +222,9 @@ const draws: Record<string, readonly [weight: number, draw: Draw]> = {
 
 /** Not on a machine whose agent is told of another embedder: what it published would be wrong for good. */
 export const embeds = new Set(['addRawText', 'uploadIntoFolder', 'uploadLink', 'embed', 'embedTwice', 'resyncWatched', 'storeMemory']);
+
+/** Operations that wait for Chroma or the embedder, which may take seconds: longer than an agent takes for things to have settled. */
+export const waits = new Set([...embeds, 'unembed', 'removeDocument', 'removeFolder']);
 
 /** Undefined where the operation that was drawn has nothing to work on. */
 export function drawOperation(app: StandIn, sight: Sight, random: Random): Operation | undefined {

@@ -5,7 +5,7 @@ import { documentKey, type DocPath, type Key, type Slug } from '@docbus/core';
 import type { Effect } from '../stand-in/index.ts';
 import { cacheName, collectionName } from '../stand-in/names.ts';
 import { numberOf } from './gate.ts';
-import { drawOperation, embeds, sightOf, type Operation } from './operations.ts';
+import { drawOperation, embeds, sightOf, waits, type Operation } from './operations.ts';
 import {
   BROKEN,
   documentHash,
@@ -19,7 +19,7 @@ import {
 } from './pictures.ts';
 import { drain, stamp, Violation, type Machine, type World } from './world.ts';
 
-export async function beginOperation(world: World, machine: Machine): Promise<void> {
+export async function beginOperation(world: World, machine: Machine, slowly = world.slow): Promise<void> {
   const { app, reader } = machine;
   if (app === undefined || reader === undefined || machine.operation !== undefined) return;
   const slugs = reader
@@ -29,9 +29,23 @@ export async function beginOperation(world: World, machine: Machine): Promise<vo
   const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random);
   if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
-  machine.operation = { ...operation, since: world.edits.length };
+  const slow = slowly > 0 && waits.has(operation.name) && world.random.chance(slowly);
+  machine.operation = { ...operation, since: world.edits.length, slow };
   machine.covered = coveredOn(machine);
-  world.trace(`${machine.id} people: ${operation.name}`);
+  world.trace(`${machine.id} people: ${slow ? 'slowly ' : ''}${operation.name}`);
+}
+
+/** Half a file is written in no time; everything else may wait for a server. */
+const midFile = new Set(['document truncated', 'document half written', 'cache truncated', 'cache half written']);
+
+/** Lets an agent believe that this operation must be over. */
+function pause(world: World, operation: Operation, { done }: Effect): void {
+  if (operation.slow !== true || midFile.has(done) || !world.random.chance(0.3)) return;
+  operation.pausedUntil = world.now + world.settings.settleMs * (1 + 3 * world.random.next());
+}
+
+export function isPaused(world: World, { pausedUntil = 0 }: Operation): boolean {
+  return world.now < pausedUntil;
 }
 
 /** One effect. Ends the operation when it is done, or when AnythingLLM answers with an error. */
@@ -50,8 +64,9 @@ export async function goOn(world: World, machine: Machine): Promise<void> {
   if (effect?.done === 'error swallowed') machine.troubled = true;
   noteFiles(world, machine, operation, effect);
   noteRows(world, machine, operation, before);
-  if (effect === undefined) endOperation(world, machine);
-  else world.trace(`${machine.id}   ${effect.done} ${effect.to}`);
+  if (effect === undefined) return endOperation(world, machine);
+  world.trace(`${machine.id}   ${effect.done} ${effect.to}`);
+  pause(world, operation, effect);
 }
 
 /** As if AnythingLLM had been killed there. */

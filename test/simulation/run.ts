@@ -7,8 +7,8 @@ import { checkAll } from './checks.ts';
 import { drawFault, drawOutcome, type FaultName } from './faults.ts';
 import { checkJoin, checkReplay } from './replay.ts';
 import type { SessionChances } from './gate.ts';
-import { beginOperation, breakOff, goOn } from './people.ts';
-import { quieten } from './quiet.ts';
+import { beginOperation, breakOff, goOn, isPaused } from './people.ts';
+import { exemptReverted, quieten } from './quiet.ts';
 import { createRandom } from './random.ts';
 import {
   createClock,
@@ -110,8 +110,10 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     epochStart: 0,
     logDown: false,
     compacts: false,
+    slow: 0,
     quiet: false,
   };
+  world.slow = some('slow', [0, 0.1, 0.5]);
   world.compacts = random.chance(0.4);
   Object.assign(world, { store: newStore(world, world.compacts) });
   const count = random.weighted([
@@ -139,7 +141,7 @@ async function live(world: World, { steps, faults }: RunOptions): Promise<void> 
     world.now += !resetting && random.chance(0.03) ? 200 + random.below(3000) : random.below(9);
     const machine = random.pick(machines);
     if (faults.size > 0 && random.chance(0.02)) await drawFault(world, machine, faults);
-    else if (machine.operation !== undefined && random.chance(0.5)) {
+    else if (machine.operation !== undefined && !isPaused(world, machine.operation) && random.chance(0.5)) {
       if (faults.has('people') && random.chance(0.01)) await breakOff(world, machine);
       else await goOn(world, machine);
     } else if (machine.operation === undefined && random.chance(rush)) {
@@ -151,7 +153,7 @@ async function live(world: World, { steps, faults }: RunOptions): Promise<void> 
 }
 
 export async function wholeOperation(world: World, machine: Machine): Promise<void> {
-  await beginOperation(world, machine);
+  await beginOperation(world, machine, 0);
   while (machine.operation !== undefined) {
     world.now += world.random.below(5);
     await goOn(world, machine);
@@ -184,6 +186,7 @@ async function stepAgent(world: World, machine: Machine, faults: RunOptions['fau
     [0.3, 'retry'],
   ] as const);
   if ((name === 'approve' || name === 'revert') && (machine.volume !== 'there' || machine.manifest?.held().length === 0)) return;
+  if (name === 'revert') exemptReverted(world, machine, new Set(machine.manifest?.held().map(({ key }) => key)));
   world.trace(`${machine.id} ${name}`);
   await startStep(machine, name);
 }

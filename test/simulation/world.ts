@@ -111,6 +111,8 @@ export type World = {
   logDown: boolean;
   /** the log may have removed superseded records */
   compacts: boolean;
+  /** how many of the operations that wait for a server are slow */
+  slow: number;
   quiet: boolean;
 };
 
