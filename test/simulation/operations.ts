@@ -226,9 +226,12 @@ export const embeds = new Set(['addRawText', 'uploadIntoFolder', 'uploadLink', '
 /** Operations that wait for Chroma or the embedder, which may take seconds: longer than an agent takes for things to have settled. */
 export const waits = new Set([...embeds, 'unembed', 'removeDocument', 'removeFolder']);
 
+/** What a re-sync of watched documents takes. */
+const watching = new Set(['uploadLink', 'watch', 'resyncWatched']);
+
 /** Undefined where the operation that was drawn has nothing to work on. */
-export function drawOperation(app: StandIn, sight: Sight, random: Random): Operation | undefined {
-  const choices = Object.entries(draws).map(([name, [weight]]) => [weight, name] as const);
+export function drawOperation(app: StandIn, sight: Sight, random: Random, watchful = false): Operation | undefined {
+  const choices = Object.entries(draws).map(([name, [weight]]) => [watchful && watching.has(name) ? weight * 6 : weight, name] as const);
   const name = sight.slugs.length === 0 ? random.pick(['createWorkspace', 'addRawText', 'importPage']) : random.weighted(choices);
   const steps = draws[name]?.[1](app, sight, random);
   return steps === undefined ? undefined : { name, steps, reset: name.startsWith('reset'), since: 0 };

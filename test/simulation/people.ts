@@ -26,7 +26,7 @@ export async function beginOperation(world: World, machine: Machine, slowly = wo
     .prepare('select slug from workspaces order by id')
     .all()
     .map(({ slug }) => String(slug) as Slug);
-  const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random);
+  const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random, world.watchful);
   if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
   const slow = slowly > 0 && waits.has(operation.name) && world.random.chance(slowly);

@@ -111,9 +111,11 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     logDown: false,
     compacts: false,
     slow: 0,
+    watchful: false,
     quiet: false,
   };
   world.slow = some('slow', [0, 0.1, 0.5]);
+  world.watchful = world.slow > 0 && random.chance(0.5);
   world.compacts = random.chance(0.4);
   Object.assign(world, { store: newStore(world, world.compacts) });
   const count = random.weighted([

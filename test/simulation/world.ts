@@ -113,6 +113,8 @@ export type World = {
   compacts: boolean;
   /** how many of the operations that wait for a server are slow */
   slow: number;
+  /** people watch sources, and these change often */
+  watchful: boolean;
   quiet: boolean;
 };
 
