@@ -16,8 +16,8 @@ export type Agent = {
   publishOnce(signal: AbortSignal): Promise<StepResult>;
   consumeOnce(signal: AbortSignal): Promise<StepResult>;
   /**
-   * Forgets the checkpoint: the log is read from its first record again. After `log_recreated` and `secrets_changed` nothing of what
-   * we know counts as being in it until it is met there.
+   * Forgets the checkpoint: the log is read from its first record again. Where the log is another one or has lost records, nothing of
+   * what we know counts as being in it until it is met there; at its end, what was not met is appended.
    */
   startOver(reason: StartOverReason): void;
   /** Lets held deletions be published (all, or some keys). Returns how many. */
@@ -30,7 +30,7 @@ export type Agent = {
   dropQuarantined(ids: ReadonlySet<string> | undefined): number;
 };
 
-export type StartOverReason = 'position_expired' | 'log_recreated' | 'secrets_changed' | 'secret_added' | 'asked';
+export type StartOverReason = 'position_expired' | 'log_tail_lost' | 'log_recreated' | 'secrets_changed' | 'secret_added' | 'asked';
 
 export function createAgent(options: AgentOptions): Agent {
   const context: Context = { ...options, state: createState(options.clock) };
@@ -56,10 +56,17 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-function startOver({ manifest, state, logger }: Context, reason: StartOverReason): void {
+const LOST: readonly StartOverReason[] = ['log_tail_lost', 'log_recreated', 'secrets_changed'];
+/** A log whose retention takes less than the replicas hold would be filled and cut in turn. */
+const REFILL_AFTER_RETENTION_MS = 24 * 60 * 60 * 1000;
+
+function startOver({ manifest, state, logger, clock }: Context, reason: StartOverReason): void {
+  const refilledAt = Number(manifest.meta('refilled') ?? -Infinity);
+  const isCut = reason === 'position_expired' && clock.now() - refilledAt >= REFILL_AFTER_RETENTION_MS;
   manifest.transaction(() => {
     manifest.setMeta('checkpoint', undefined);
-    if (reason === 'log_recreated' || reason === 'secrets_changed') manifest.setAllLogged(false);
+    if (isCut) manifest.setMeta('refilled', String(clock.now()));
+    if (isCut || LOST.includes(reason)) manifest.setAllLogged(false);
     // What still cannot be read is met again. (Where records are gone from the log, what is kept of them is all there is.)
     if (reason === 'secrets_changed' || reason === 'secret_added') manifest.dropUnreadable();
   });

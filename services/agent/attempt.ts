@@ -52,7 +52,8 @@ export function createAttempt(
           case 'exit':
             throw error;
           case 'bootstrap':
-            agent.startOver(error.code === 'log_recreated' ? 'log_recreated' : 'position_expired');
+            logger.warn({ step: name, code: error.code, reason: error.message }, 'the checkpoint is of no use');
+            agent.startOver(error.code === 'log_recreated' || error.code === 'log_tail_lost' ? error.code : 'position_expired');
             return { more: true, wakeAt: undefined };
           case 'retry':
           case 'wait':

@@ -24,6 +24,7 @@ import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.t
 import { recordFills } from './materialise.ts';
 import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
+import { missSent } from './sent.ts';
 import { clearStrays } from './strays.ts';
 import { markDirty } from './survey.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
@@ -145,6 +146,7 @@ async function meetLog({ log, manifest }: Context, signal: AbortSignal): Promise
 function reachEnd(context: Context): void {
   const { manifest, state, logger } = context;
   endTrial(context);
+  missSent(context);
   dropOrphanedIntents(context);
   if (isBootstrapping(manifest)) {
     manifest.setMeta('bootstrapped', 'yes');

@@ -5,6 +5,7 @@ import type { Log } from '@docbus/log/port.ts';
 import type { EmbedderSettings, Replica, Signature } from '@docbus/replica/port.ts';
 import type { FileMark, Manifest, Place } from '@docbus/replica/manifest.ts';
 import type { Clock, Logger } from '@docbus/runtime';
+import type { Awaited } from './sent.ts';
 
 export type AgentSettings = {
   readonly replicaId: string;
@@ -96,6 +97,8 @@ export type AgentState = {
   /** the last read found nothing more */
   atEnd: boolean;
   unloggedSince: number | undefined;
+  /** what was appended and did not come back yet */
+  awaited: Awaited | undefined;
   readonly startedAt: number;
 };
 
@@ -137,6 +140,7 @@ export function createState(clock: Clock): AgentState {
     caughtUp: false,
     atEnd: false,
     unloggedSince: undefined,
+    awaited: undefined,
     startedAt: clock.now(),
   };
 }

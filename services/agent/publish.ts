@@ -129,6 +129,7 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
       // What was about to be put on disk before this edit is no excuse for what is found there after it.
       manifest.dropIntents(change.key);
       manifest.record({ ...entryOf(change), applied: true, logged: true });
+      manifest.setSent(change.key);
       if (unfinished || isDeletedWorkspace(change)) requestMaterialise(manifest, change.key);
       storePayload(context, change, packed);
       learnDimensions(context, change, true);
@@ -231,7 +232,7 @@ async function restoreLog(context: Context, signal: AbortSignal): Promise<boolea
     outgoing.flatMap(({ change, packed }) => recordsOf(change, packed)),
     signal,
   );
-  manifest.transaction(() => outgoing.forEach(({ change }) => manifest.setLogged(change.key, true)));
+  manifest.transaction(() => outgoing.forEach(({ change }) => manifest.setSent(change.key)));
   // Others may be at the same: read what they appended before appending more.
   state.atEnd = false;
   logger.info({ changes: outgoing.length }, 'restored changes that the log had lost');

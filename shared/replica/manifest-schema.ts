@@ -25,6 +25,7 @@ create index if not exists entries_membership_path on entries (path, slug) where
 create index if not exists entries_membership_slug on entries (slug, path) where kind = 'membership';
 create index if not exists entries_unapplied on entries (key) where kind = 'membership' and state = 'present' and applied = 0;
 create index if not exists entries_unlogged on entries (kind, key) where logged = 0;
+create index if not exists entries_sent on entries (key) where logged = 2;
 create table if not exists payloads (key text primary key, hash text not null, packed blob not null);
 create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob, fills text) without rowid;
 create table if not exists intents (key text not null, state text not null, hash text not null, content text, revision integer not null, primary key (key, state, hash)) without rowid;

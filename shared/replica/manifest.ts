@@ -23,7 +23,7 @@ import { randomUuid, type Clock } from '@docbus/runtime/clock.ts';
 import { isCorruption, markDamaged, openManifestDatabase } from './manifest-schema.ts';
 import type { Signature } from './port.ts';
 
-/** An entry with what this replica knows beside it. `applied`: it is on disk here. `logged`: the log's newest record of the key says the same. */
+/** An entry with what this replica knows beside it. `applied`: it is on disk here. `logged`: the log's newest record of the key says the same, as far as is known. */
 export type Recorded = Entry & {
   readonly content: Content | null;
   readonly time: number;
@@ -173,6 +173,15 @@ export class Manifest implements Disposable {
     this.#run('update entries set logged = ? where key = ? and logged <> ?', logged ? 1 : 0, key, logged ? 1 : 0);
   }
 
+  /** Appended and acknowledged, and not yet read back: a log can lose what it has acknowledged (a broker without others, and the power goes). */
+  setSent(key: Key): void {
+    this.#run('update entries set logged = 2 where key = ?', key);
+  }
+
+  sent(): readonly Recorded[] {
+    return this.#all('select * from entries where logged = 2').map(toRecorded);
+  }
+
   /** false where the log is a new one that holds nothing yet: every entry has to be found in it or appended to it. */
   setAllLogged(logged: boolean): void {
     this.#run('update entries set logged = ?', logged ? 1 : 0);
@@ -190,7 +199,7 @@ export class Manifest implements Disposable {
   }
 
   hasLogged(): boolean {
-    return this.#get('select 1 from entries where logged = 1 limit 1') !== undefined;
+    return this.#get('select 1 from entries where logged <> 0 limit 1') !== undefined;
   }
 
   unloggedCount(): number {
@@ -599,7 +608,7 @@ function toRecorded(row: Row): Recorded {
     content: row['content'] === null ? null : (JSON.parse(String(row['content'])) as Content),
     time: Number(row['time']),
     applied: row['applied'] === 1,
-    logged: row['logged'] === 1,
+    logged: row['logged'] !== 0,
   };
 }
 
