@@ -32,15 +32,15 @@ async function firstTexts(
   signal: AbortSignal,
 ): Promise<readonly (string | undefined)[]> {
   try {
-    const all = await vectors.fetch(
-      slug,
-      group.map(({ sample }) => sample),
-      signal,
-    );
+    const samples = group.map(({ sample }) => sample);
+    const all = await vectors.fetch(slug, samples, signal);
     if (all !== undefined) return all.texts;
-    const texts: (string | undefined)[] = [];
-    for (const { sample } of group) texts.push((await vectors.fetch(slug, [sample], signal))?.texts[0]);
-    return texts;
+    // Some are not there: one more look tells which, however many.
+    const present = await vectors.present(slug, samples, signal);
+    const there = samples.filter((sample) => present.has(sample));
+    const some = there.length === 0 ? undefined : await vectors.fetch(slug, there, signal);
+    const texts = new Map(there.map((sample, i) => [sample, some?.texts[i]]));
+    return samples.map((sample) => texts.get(sample));
   } catch (error) {
     // What cannot be read now is filled again later; the changes are in the log already and must be recorded.
     if (signal.aborted || !isDocbusError(error)) throw error;
