@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { systemClock as clock } from '@docbus/runtime/clock.ts';
 import { lockState } from './lock.ts';
+import { Manifest } from './manifest.ts';
 
 test('a second lock on a state directory is refused until the first is given back', (t) => {
   const place = mkdtempSync(join(tmpdir(), 'docbus-lock-'));
@@ -38,4 +40,21 @@ test('a state directory that cannot be one is said so', (t) => {
   t.after(() => rmSync(place, { recursive: true }));
   writeFileSync(join(place, 'file'), '');
   assert.throws(() => lockState({ stateDir: join(place, 'file') }), { code: 'disk_failed', message: /make it writable/ });
+});
+
+test('a state directory that was taken away is noticed, also where another was made in its place at once', (t) => {
+  const place = mkdtempSync(join(tmpdir(), 'docbus-lock-'));
+  t.after(() => rmSync(place, { recursive: true }));
+  const stateDir = join(place, 'state');
+  using lock = lockState({ stateDir });
+  using manifest = new Manifest({ directory: stateDir, clock });
+  lock.check();
+  manifest.checkPlace();
+  rmSync(stateDir, { recursive: true });
+  assert.throws(() => lock.check(), { code: 'state_removed' });
+  assert.throws(() => manifest.checkPlace(), { code: 'state_removed' });
+  mkdirSync(stateDir);
+  for (const name of ['lock.db', 'manifest.db']) writeFileSync(join(stateDir, name), '');
+  assert.throws(() => lock.check(), { code: 'state_removed' });
+  assert.throws(() => manifest.checkPlace(), { code: 'state_removed' });
 });

@@ -9,7 +9,10 @@ import { statAt } from './files.ts';
 const SQLITE_BUSY = 5;
 
 export type StateLock = Disposable & {
-  /** Throws `state_removed` where the directory was taken away: what is written to open files of it is lost, and nothing is locked. */
+  /**
+   * Throws `state_removed` where the directory was taken away, also where there is another in its place: what is written to open files
+   * of it is lost, and nothing is locked.
+   */
   check(): void;
 };
 
@@ -34,14 +37,25 @@ export function lockState({ stateDir }: { readonly stateDir: string }): StateLoc
     });
   }
   const held = database;
-  return {
-    check() {
-      if (statAt(file) === undefined)
-        throw new DocbusError(
-          'state_removed',
-          `The state directory ${stateDir} was removed while the agent ran. Start the agent again: it makes a new one from the log.`,
-        );
-    },
-    [Symbol.dispose]: () => held.close(),
+  return { check: watchPlace(file, stateDir), [Symbol.dispose]: () => held.close() };
+}
+
+/**
+ * Throws `state_removed` where the file that is at the path now, and is kept open, is there no more. While it is open its inode is not
+ * given to another file, so one that was made anew in its place is told from it.
+ */
+export function watchPlace(file: string, stateDir: string): () => void {
+  const opened = inodeAt(file);
+  return () => {
+    if (opened === undefined || inodeAt(file) !== opened)
+      throw new DocbusError(
+        'state_removed',
+        `The state directory ${stateDir} was removed while the agent ran. Start the agent again: it makes a new one from the log.`,
+      );
   };
+}
+
+function inodeAt(file: string): string | undefined {
+  const stat = statAt(file);
+  return stat === undefined ? undefined : `${stat.dev}-${stat.ino}`;
 }
