@@ -1,5 +1,6 @@
 // The agent of one replica: bounded steps over its ports. The loop (run.ts), the simulation and the tests call the same steps.
 import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
+import type { Conflict } from '@docbus/replica/manifest.ts';
 import { createApplier, type Applied } from './apply.ts';
 import { consumeOnce } from './consume.ts';
 import { createState, writeMarks, type AgentOptions, type Context, type Scope } from './context.ts';
@@ -7,6 +8,7 @@ import type { Winner } from './groups.ts';
 import { quarantineOf } from './incoming.ts';
 import { recordFills } from './materialise.ts';
 import { entryOf, learnDimensions, publishOnce, storePayload, type StepResult } from './publish.ts';
+import { recordedPayload } from './recorded.ts';
 import { markDirty } from './survey.ts';
 
 export type Agent = {
@@ -26,6 +28,8 @@ export type Agent = {
   revertDeletions(keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number>;
   /** Tries quarantined changes again (all, or some ids), and has the log read again for records that could not be read. Returns how many were applied or are read again. */
   retryQuarantined(ids: ReadonlySet<string> | undefined, signal: AbortSignal): Promise<number>;
+  /** Takes conflicts off the list (all, or some ids), and with `withFiles` removes what was kept of them. Returns how many. */
+  dismissConflicts(ids: ReadonlySet<string> | undefined, withFiles: boolean): number;
   /** Forgets records that could not be read (all, or some ids); never changes. Returns how many. */
   dropQuarantined(ids: ReadonlySet<string> | undefined): number;
 };
@@ -48,6 +52,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
     revertDeletions: (keys, signal) => revertDeletions(context, keys, signal),
     retryQuarantined: (ids, signal) => retryQuarantined(context, ids, signal),
+    dismissConflicts: (ids, withFiles) => dismissConflicts(context, ids, withFiles),
     dropQuarantined(ids) {
       const chosen = unreadable(context, ids);
       manifest.transaction(() => chosen.forEach((id) => manifest.dropQuarantine(id)));
@@ -79,6 +84,17 @@ function unreadable({ manifest }: Context, ids: ReadonlySet<string> | undefined)
   return manifest.quarantined().flatMap(({ id, change }) => (change === null && (ids === undefined || ids.has(id)) ? [id] : []));
 }
 
+function dismissConflicts({ manifest, conflicts }: Context, ids: ReadonlySet<string> | undefined, withFiles: boolean): number {
+  const all = manifest.conflicts();
+  const isChosen = ({ id }: Conflict): boolean => ids === undefined || ids.has(id);
+  const chosen = all.filter(isChosen);
+  const stillNamed = new Set(all.filter((conflict) => !isChosen(conflict)).map(({ file }) => file));
+  // Files first: what is still listed can be dismissed again, a file that nothing names is there for good.
+  if (withFiles) for (const { file } of chosen) if (file !== null && !stillNamed.has(file)) conflicts.remove(file);
+  manifest.transaction(() => chosen.forEach(({ id }) => manifest.dismissConflict(id)));
+  return chosen.length;
+}
+
 /** Applies recorded entries again, as if they came from the log. */
 async function revertDeletions(context: Context, keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number> {
   const { manifest } = context;
@@ -96,6 +112,8 @@ async function revertDeletions(context: Context, keys: ReadonlySet<Key> | undefi
   for (const key of again) {
     const entry = manifest.entry(key);
     if (entry?.state !== 'present' || entry.content === null) continue;
+    // A copy that is damaged must neither be written nor be quarantined: the log has a whole one.
+    if (kindOf(key) === 'document' || kindOf(key) === 'embedding') recordedPayload(context, entry);
     winners.push({
       change: { ...entry, state: 'present', content: entry.content, instance: manifest.instance },
       packed: manifest.payload(key)?.packed,

@@ -26,10 +26,11 @@ export const statusSchema = z.object({
   present: counts,
   /** chunks of text of all present embeddings */
   chunks: count,
-  /** edits seen here and not yet in the log */
+  /** edits seen here and not yet in the log, held ones among them */
   unpublished: count,
   /** present entries that wait for another one (a membership for its workspace) */
   unapplied: count,
+  /** deletions that wait for a person to approve or revert them */
   held: count,
   quarantined: count,
   conflicts: count,
@@ -45,17 +46,24 @@ export const quarantineSchema = z.object({
   quarantine: z.array(z.object({ id: z.string(), key: z.string().nullable(), code: z.string(), message: z.string(), time: z.number() })),
 });
 
-/** GET /conflicts. `winner` and `loser` are versions; `file` holds the loser's content, null where it had none. */
+/**
+ * GET /conflicts, all or with ?limit=N the newest, the newest first. POST /conflicts/dismiss takes `dismissSchema`, needs the token and answers
+ * `doneSchema`. `winner` and `loser` are versions; `file` holds the loser's content, null where it had none.
+ */
 export const conflictsSchema = z.object({
   conflicts: z.array(
     z.object({ id: z.string(), key: z.string(), winner: z.string(), loser: z.string(), file: z.string().nullable(), time: z.number() }),
   ),
+  /** how many there are */
+  total: count,
 });
 
 /** Without keys: all that are held. */
 export const keysSchema = z.object({ keys: z.array(z.string()).optional() });
 /** Without ids: all that are in quarantine. */
 export const idsSchema = z.object({ ids: z.array(z.string()).optional() });
+/** Without ids: all conflicts. `files`: what was kept of them goes too. */
+export const dismissSchema = z.object({ ids: z.array(z.string()).optional(), files: z.boolean().optional() });
 /** How many it was done to. */
 export const doneSchema = z.object({ done: count });
 

@@ -23,6 +23,7 @@ import {
 import { unpackPayload } from '@docbus/log';
 import { collectionName } from '@docbus/replica/collection-name.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
+import { conflictId } from './conflict-files.ts';
 import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { examineCache, examineContent, examineDocument } from './examine.ts';
 import { groupsOf, pathIn, type Group, type Winner } from './groups.ts';
@@ -294,7 +295,7 @@ function makeWay(
 function recordOverruled({ manifest, clock, logger, settings }: Context, key: Key, file: string, known: Recorded | undefined): void {
   const loser = `local@${settings.replicaId}`;
   const winner = known === undefined ? 'log' : formatVersion(known.version);
-  if (manifest.putConflict({ id: `${key} ${file}`, key, winner, loser, file, time: clock.now() }))
+  if (manifest.putConflict({ id: conflictId(key, file), key, winner, loser, file, time: clock.now() }))
     logger.warn({ key, file }, 'the log has another version of what only this replica had; its own copy is kept');
 }
 

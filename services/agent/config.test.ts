@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -164,4 +164,18 @@ test('a secret that is too short, a file that is not there and both at once are 
     wrong({ DOCBUS_SECRET: secret, DOCBUS_SECRET_FILE: file }),
     'DOCBUS_SECRET and DOCBUS_SECRET_FILE are both set; keep one of them',
   );
+});
+
+test('a file where a directory is needed is refused, and what is not there yet is not', (t) => {
+  const place = mkdtempSync(join(tmpdir(), 'docbus-config-'));
+  t.after(() => rmSync(place, { recursive: true }));
+  const file = join(place, 'storage.tar');
+  writeFileSync(file, '');
+  mkdirSync(join(place, 'storage'));
+  for (const wrong of [file, join(file, 'storage')])
+    assert.deepEqual(problemsOf({ ...least, STORAGE_DIR: wrong }), [
+      `STORAGE_DIR=${wrong} is not a directory, for example /app/server/storage`,
+    ]);
+  assert.match(problemsOf({ ...least, DOCBUS_STATE_DIR: file }).join(), /^DOCBUS_STATE_DIR=.* is not a directory/);
+  for (const fine of [join(place, 'storage'), join(place, 'not-mounted')]) assert.equal(read({ STORAGE_DIR: fine }).storageDir, fine);
 });

@@ -2,7 +2,7 @@
 import { defaultGuardLimits, isDocbusError, type Fingerprint, type GuardLimits } from '@docbus/core';
 import { checkLogUrl } from '@docbus/log/open.ts';
 import { secretsExample, secretsProblem, splitSecrets } from '@docbus/log/secrets.ts';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, relative, resolve, sep } from 'node:path';
 import {
@@ -103,7 +103,18 @@ function refuseLogUrl(url: string, context: z.RefinementCtx): void {
   }
 }
 
-const directory = z.string().transform((text) => resolve(text));
+const absolute = z.string().transform((text) => resolve(text));
+
+/** What is not there yet may be made or mounted; something else in its place never becomes a directory. */
+const directory = absolute.refine((path) => !isOtherThanDirectory(path), 'is not a directory');
+
+function isOtherThanDirectory(path: string): boolean {
+  try {
+    return !statSync(path).isDirectory();
+  } catch (error) {
+    return ['ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? ''); // of others whoever needs it speaks
+  }
+}
 
 const secretList = z
   .string()
@@ -161,7 +172,7 @@ function declare(host: string) {
       names: ['DOCBUS_DATABASE'],
       about: "AnythingLLM's SQLite file",
       example: '/app/server/storage/anythingllm.db',
-      schema: directory,
+      schema: absolute,
     }),
     stateDir: optionalSetting({
       names: ['DOCBUS_STATE_DIR'],

@@ -1,6 +1,6 @@
 // The files of conflicts: one per loser, in the state directory, named so that a person finds the document.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DocbusError, sha256, type Key } from '@docbus/core';
 import type { ConflictStore } from './context.ts';
 
@@ -26,7 +26,20 @@ export function openConflictFiles(stateDir: string): ConflictStore {
       }
       return file;
     },
+    remove(file) {
+      if (dirname(file) !== directory) return; // of a state directory that was somewhere else: not ours to remove
+      try {
+        rmSync(file, { force: true });
+      } catch (error) {
+        throw new DocbusError('disk_failed', `The kept file ${file} cannot be removed; mend the state directory.`, { cause: error });
+      }
+    },
   };
+}
+
+/** Short enough to be typed. `loser`: what lost, so that the same conflict met again has the same id. */
+export function conflictId(key: Key, loser: string): string {
+  return sha256(`${key} ${loser}`).slice(0, 16);
 }
 
 function fileName(key: Key, version: string, content: Uint8Array): string {

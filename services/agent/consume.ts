@@ -17,6 +17,7 @@ import type { Position } from '@docbus/log/port.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import { createApplier, type Applied, type Applier } from './apply.ts';
 import { collectPuts } from './collect.ts';
+import { conflictId } from './conflict-files.ts';
 import { pathIn, type Winner } from './groups.ts';
 import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
@@ -270,6 +271,8 @@ function keepLoser(
 ): void {
   const { key } = loser;
   const version = formatVersion(loser.version);
+  const id = conflictId(key, version);
+  if (manifest.isDismissed(id)) return;
   const kind = kindOf(key);
   const content =
     kind === 'document'
@@ -279,7 +282,7 @@ function keepLoser(
         : new TextEncoder().encode(JSON.stringify(loser.content, null, 2));
   const file = content === undefined ? null : conflicts.save(key, version, content);
   const added = manifest.putConflict({
-    id: `${key} ${version}`,
+    id,
     key,
     winner: formatVersion(winner.version),
     loser: version,

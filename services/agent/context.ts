@@ -41,8 +41,13 @@ export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
   groupDocumentsMax: 1000,
 };
 
-/** Keeps what lost a conflict where a person can find it. `save` returns the file's path; the same content again is the same file. */
-export type ConflictStore = { save(key: Key, version: string, content: Uint8Array): string };
+/** Keeps what lost a conflict where a person can find it. */
+export type ConflictStore = {
+  /** Returns the file's path; the same content again is the same file. */
+  save(key: Key, version: string, content: Uint8Array): string;
+  /** Absent is fine. */
+  remove(file: string): void;
+};
 
 export type AgentOptions = {
   readonly replica: Replica;

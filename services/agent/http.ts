@@ -5,7 +5,7 @@ import type { Hono, Context as Request } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { Agent } from './agent.ts';
-import { idsSchema, keysSchema, type Conflicts, type Deletes, type Quarantine } from './api.ts';
+import { dismissSchema, idsSchema, keysSchema, type Conflicts, type Deletes, type Quarantine } from './api.ts';
 import type { Loop } from './run.ts';
 import type { StatusReader } from './status.ts';
 
@@ -25,10 +25,12 @@ const TURN_MS_MAX = 10 * 60_000;
 /** Room for the keys of a hundred thousand held deletions. */
 const BODY_BYTES_MAX = 32 << 20;
 
-const syncQuery = z.object({
+/** Strict: a misspelt limit would otherwise be no limit, and the answer a 503 that nobody understands. */
+const syncQuery = z.strictObject({
   max_lag_records: z.coerce.number().int().min(0).optional(),
   max_lag_seconds: z.coerce.number().min(0).optional(),
 });
+const conflictsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).optional() });
 
 export function createAgentApp({ agent, loop, reader, registry, token, clock, logger }: HttpOptions): Hono {
   const { manifest } = agent.context;
@@ -48,7 +50,10 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
   app.get('/syncz', async (request) => {
     const query = syncQuery.safeParse(request.req.query());
     if (!query.success)
-      return request.json(httpError('bad_query', 'Use /syncz?max_lag_records=N or /syncz?max_lag_seconds=N with N >= 0.'), 400);
+      return request.json(
+        httpError('bad_query', 'The parameters of /syncz are max_lag_records=N and max_lag_seconds=N, with N >= 0; there are no others.'),
+        400,
+      );
     const { max_lag_records: records, max_lag_seconds: seconds } = query.data;
     const [lag, problems] = await Promise.all([reader.lag(signalOf(request)), reader.problems(signalOf(request))]);
     const limits = { records: records ?? (seconds === undefined ? 0 : Infinity), seconds: seconds ?? Infinity };
@@ -67,34 +72,48 @@ export function createAgentApp({ agent, loop, reader, registry, token, clock, lo
       quarantine: manifest.quarantined().map(({ id, key, code, message, time }) => ({ id, key, code, message, time })),
     } satisfies Quarantine),
   );
-  app.get('/conflicts', (request) => request.json({ conflicts: [...manifest.conflicts()] } satisfies Conflicts));
+  app.get('/conflicts', (request) => {
+    const query = conflictsQuery.safeParse(request.req.query());
+    if (!query.success) return request.json(httpError('bad_query', 'The parameter of /conflicts is limit=N, with N >= 1.'), 400);
+    return request.json({ conflicts: [...manifest.conflicts(query.data.limit)], total: manifest.conflictCount() } satisfies Conflicts);
+  });
 
   const guarded = requireToken(token);
   const limited = bodyLimit({
     maxSize: BODY_BYTES_MAX,
     onError: (request) => request.json(httpError('body_too_large', `Send at most ${BODY_BYTES_MAX} bytes, or {} for all of them.`), 413),
   });
-  const change = (path: string, act: (body: Body, signal: AbortSignal) => Promise<number> | number): void => {
+  const change = <B>(path: string, schema: z.ZodType<B>, act: (body: B, signal: AbortSignal) => Promise<number> | number): void => {
     app.post(path, guarded, limited, async (request) => {
       const text = await request.req.text();
-      const body = parseBody(text);
+      const body = parseBody(text, schema);
       // An unreadable body must never be taken for "all of them".
       if (body === undefined) return request.json(httpError('bad_body', `Send JSON, for example {}; this was: ${text.slice(0, 60)}`), 400);
       return request.json({ done: await loop.command((signal) => act(body, signal)) });
     });
   };
-  const keysOf = ({ keys }: Body): ReadonlySet<Key> | undefined => toSet(keys) as ReadonlySet<Key> | undefined;
-  change('/deletes/approve', (body) => agent.approveDeletions(keysOf(body)));
-  change('/deletes/revert', (body, signal) => agent.revertDeletions(keysOf(body), signal));
-  change('/quarantine/retry', (body, signal) => agent.retryQuarantined(toSet(body.ids), signal));
-  change('/quarantine/drop', (body) => agent.dropQuarantined(toSet(body.ids)));
+  change('/deletes/approve', keysBody, ({ keys }) => agent.approveDeletions(toSet(keys) as KeySet));
+  change('/deletes/revert', keysBody, ({ keys }, signal) => agent.revertDeletions(toSet(keys) as KeySet, signal));
+  change('/quarantine/retry', idsBody, ({ ids }, signal) => agent.retryQuarantined(toSet(ids), signal));
+  change('/quarantine/drop', idsBody, ({ ids }) => agent.dropQuarantined(toSet(ids)));
+  change('/conflicts/dismiss', dismissBody, ({ ids, files = false }) => agent.dismissConflicts(toSet(ids), files));
+  return app;
+}
+
+/** Answers while the storage is awaited: alive, not ready, and why. Nothing else can be said yet. */
+export function createWaitingApp(reason: string, logger: Logger): Hono {
+  const app = createApp(logger);
+  app.get('/livez', (request) => request.json({ live: true }));
+  app.get('/readyz', (request) => request.json({ ready: false, problems: [reason] }, 503));
+  app.get('/syncz', (request) => request.json({ caughtUp: false, lagRecords: null, lagSeconds: null, problems: [reason] }, 503));
+  app.all('*', (request) => request.json(httpError('storage_missing', reason), 503));
   return app;
 }
 
 /** Undefined where it is not what is expected; an empty body asks for all. */
-function parseBody(text: string): Body | undefined {
+function parseBody<B>(text: string, schema: z.ZodType<B>): B | undefined {
   try {
-    const parsed = bodySchema.safeParse(text.trim() === '' ? {} : JSON.parse(text));
+    const parsed = schema.safeParse(text.trim() === '' ? {} : JSON.parse(text));
     return parsed.success ? parsed.data : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
@@ -102,8 +121,10 @@ function parseBody(text: string): Body | undefined {
   }
 }
 
-const bodySchema = z.strictObject({ ...keysSchema.shape, ...idsSchema.shape });
-type Body = z.infer<typeof bodySchema>;
+const keysBody = z.strictObject(keysSchema.shape);
+type KeySet = ReadonlySet<Key> | undefined;
+const idsBody = z.strictObject(idsSchema.shape);
+const dismissBody = z.strictObject(dismissSchema.shape);
 
 function toSet(list: readonly string[] | undefined): ReadonlySet<string> | undefined {
   return list === undefined ? undefined : new Set(list);

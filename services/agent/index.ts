@@ -11,12 +11,12 @@ import { lockState } from '@docbus/replica/lock.ts';
 import { Manifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createChromaVectors } from '@docbus/replica/vectors-chroma.ts';
-import { createBell, hidePasswords, nextPauseMs, serveHttp, type Clock, type Logger } from '@docbus/runtime';
+import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@docbus/runtime';
 import { createAgent, type Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 import { openConflictFiles } from './conflict-files.ts';
 import { defaultSettings, type AgentOptions, type AgentSettings, type Scope } from './context.ts';
-import { createAgentApp } from './http.ts';
+import { createAgentApp, createWaitingApp } from './http.ts';
 import { createLateLog } from './late-log.ts';
 import { createAgentMetrics } from './metrics.ts';
 import { createLoop } from './run.ts';
@@ -35,6 +35,8 @@ export type RunOptions = {
   /** Stands between the agent and its ports; the end-to-end tests kill the process at a chosen call this way. */
   readonly decorate?: (options: AgentOptions) => AgentOptions;
 };
+
+type WaitOptions = Omit<RunOptions, 'decorate'>;
 
 /** How long a lock on AnythingLLM's database is waited for before the step ends and is tried again. */
 const DATABASE_BUSY_MS = 500;
@@ -65,11 +67,15 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
     records,
     vectors: createChromaVectors({ url: config.chroma.endpoint, headers: config.chroma.headers }),
   };
+  const checkState = (): void => {
+    lock.check();
+    manifest.checkPlace();
+  };
   const agent = createAgent(
     decorate({ replica, log, manifest, conflicts: openConflictFiles(config.stateDir), clock, logger, settings: settingsOf(config) }),
   );
   noteSecrets(agent, config.secrets);
-  const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica, lock });
+  const guarded: Agent = guardStorage(agent, { storageDir, replicaId: config.replica, lock: { check: checkState } });
 
   const bell = createBell();
   const hints = async function* (stop: AbortSignal): AsyncIterable<Scope> {
@@ -99,22 +105,31 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   logger.info({}, 'the agent stopped');
 }
 
-/** A state directory inside a storage that is not there would be made on the empty mount point, and vanish under the volume. */
-async function waitForStorage(
-  { storageDir, stateDir }: AgentConfig,
-  { signal, logger, clock }: Omit<RunOptions, 'decorate'>,
-): Promise<void> {
-  for (let attempt = 1; stateDir.startsWith(storageDir + sep) && !existsSync(storageDir); attempt++) {
-    logger.error(
-      { code: 'storage_missing', storage: storageDir },
-      'the storage directory is not there; mount it, or set DOCBUS_STORAGE_DIR',
-    );
-    await clock.sleep(nextPauseMs(attempt, clock), signal).catch((error: unknown) => {
+/**
+ * A state directory inside a storage that is not there would be made on the empty mount point, and vanish under the volume. Health checks
+ * are answered meanwhile: whoever starts the agent before AnythingLLM must not take it for dead.
+ */
+async function waitForStorage({ storageDir, stateDir, http }: AgentConfig, { signal, logger, clock }: WaitOptions): Promise<void> {
+  const isAway = (): boolean => stateDir.startsWith(storageDir + sep) && !existsSync(storageDir);
+  if (!isAway()) return;
+  const reason = `The storage directory ${storageDir} is not there; start AnythingLLM or mount it, or set DOCBUS_STORAGE_DIR.`;
+  await using _ = await serveHttp(createWaitingApp(reason, logger), { ...http, setting: 'DOCBUS_HTTP' }, signal);
+  for (let looks = 1; isAway(); looks++) {
+    const isPowerOfTwo = (looks & (looks - 1)) === 0; // said less and less often
+    if (isPowerOfTwo)
+      logger.error(
+        { code: 'storage_missing', storage: storageDir },
+        'the storage directory is not there; mount it, or set DOCBUS_STORAGE_DIR',
+      );
+    await clock.sleep(STORAGE_LOOK_MS, signal).catch((error: unknown) => {
       signal.throwIfAborted(); // with the reason that whoever asked to stop expects
       throw error;
     });
   }
 }
+
+/** Mounting is quick, and nothing can be done before it. */
+const STORAGE_LOOK_MS = 1000;
 
 /** The name is in every version this manifest has published: another one would make its own past somebody else's. */
 function refuseRename(manifest: Manifest, { replica, stateDir }: AgentConfig): void {

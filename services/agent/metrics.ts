@@ -34,9 +34,9 @@ export function createAgentMetrics(agent: Agent, loop: Loop, reader: StatusReade
   gauge('docbus_chunks', 'Chunks of text of all present embeddings.', () => manifest.chunkCount());
   gauge('docbus_unlogged_entries', 'Entries that the log does not hold as its newest record of their key.', () => manifest.unloggedCount());
   gauge('docbus_outbox_changes', 'Changes on their way into the log.', () => manifest.outboxCount());
-  gauge('docbus_held_deletions', 'Deletions held by the guard.', () => manifest.held().length);
+  gauge('docbus_held_deletions', 'Deletions held by the guard.', () => manifest.heldCount());
   gauge('docbus_quarantined', 'Records and changes in quarantine.', () => manifest.quarantinedCount());
-  gauge('docbus_conflicts', 'Conflicts listed.', () => manifest.conflicts().length);
+  gauge('docbus_conflicts', 'Conflicts listed.', () => manifest.conflictCount());
   gauge('docbus_bootstrapping', '1 until the log has been read to its end for the first time.', () => (isBootstrapping(manifest) ? 1 : 0));
   gauge('docbus_publish_failing', '1 while publishing does not get on.', () => (loop.publish.trouble() === undefined ? 0 : 1));
   gauge('docbus_consume_failing', '1 while applying does not get on.', () => (loop.consume.trouble() === undefined ? 0 : 1));

@@ -1,4 +1,5 @@
 // The loop: one step at a time, for as long as the process is wanted. Hints only say when to look.
+import { isDocbusError } from '@docbus/core';
 import type { Log } from '@docbus/log/port.ts';
 import type { Bell, Clock, Logger } from '@docbus/runtime';
 import type { Agent } from './agent.ts';
@@ -55,6 +56,7 @@ export function createLoop(options: LoopOptions): Loop {
             resolve(await work(signal));
           } catch (error) {
             reject(error instanceof Error ? error : new Error(String(error)));
+            if (isDocbusError(error) && error.remedy === 'exit') throw error; // as in a step
           }
         });
         bell.ring();

@@ -1,6 +1,6 @@
 // What the agent says of itself. Everything is read at the moment it is asked for; only the log's end is remembered for a second,
 // so that scrapes and load balancers do not become load on a broker.
-import { kinds, reasonOf, type Kind } from '@docbus/core';
+import { isDocbusError, kinds, reasonOf, type Kind } from '@docbus/core';
 import type { LogEnd, Position } from '@docbus/log/port.ts';
 import type { Status } from './api.ts';
 import type { Agent } from './agent.ts';
@@ -37,14 +37,22 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
   };
 
   const problems = async (signal: AbortSignal): Promise<readonly string[]> => {
-    const found = [loop.consume.trouble(), loop.publish.trouble()].flatMap((trouble) => (trouble === undefined ? [] : [trouble.message]));
+    const troubles = [loop.consume.trouble(), loop.publish.trouble()].filter((trouble) => trouble !== undefined);
+    const found = troubles.map(({ code, message }) => ({ code, message }));
     try {
       await replica.vectors.ready(AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
     } catch (error) {
-      found.push(reasonOf(error));
+      found.push({ code: isDocbusError(error) ? error.code : 'internal', message: reasonOf(error) });
     }
-    if (isBootstrapping(manifest)) found.push('The log has not been read to its end yet.');
-    return [...new Set(found)];
+    // One server that is away fails every request in words of its own; once is enough.
+    const isAway = (code: string): boolean => code === 'chroma_unreachable' || code === 'log_unreachable';
+    const once = found.filter(({ code }, at) => !isAway(code) || found.findIndex((other) => other.code === code) === at);
+    return [
+      ...new Set([
+        ...once.map(({ message }) => message),
+        ...(isBootstrapping(manifest) ? ['The log has not been read to its end yet.'] : []),
+      ]),
+    ];
   };
 
   return {
@@ -53,7 +61,6 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
     async status(signal) {
       const [behind, trouble] = await Promise.all([lag(signal), problems(signal)]);
       const counts = manifest.counts();
-      const { memberships, workspaces } = pending(agent);
       const ofKind = (value: (kind: Kind) => number) =>
         Object.fromEntries(kinds.map((kind) => [kind, value(kind)])) as Record<Kind, number>;
       return {
@@ -67,17 +74,18 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
         digest: manifest.digest,
         present: ofKind((kind) => counts[kind].present),
         chunks: manifest.chunkCount(),
-        unpublished: manifest.outboxCount() + state.documents.size + memberships + workspaces + manifest.unloggedCount(),
+        unpublished: manifest.outboxCount() + candidates(agent) + manifest.unloggedCount(),
         unapplied: kinds.reduce((sum, kind) => sum + counts[kind].unapplied, 0),
-        held: manifest.held().length,
+        held: manifest.heldCount(),
         quarantined: manifest.quarantinedCount(),
-        conflicts: manifest.conflicts().length,
+        conflicts: manifest.conflictCount(),
       };
     },
   };
 }
 
-/** Candidates are what the last survey found different; most of them are edits on their way. */
-function pending({ context: { state } }: Agent): { readonly memberships: number; readonly workspaces: number } {
-  return { memberships: state.memberships.size, workspaces: state.workspaces.size };
+/** What the last survey found different; most of it is edits on their way. A file that does not parse is none: it is a problem. */
+function candidates({ context: { state } }: Agent): number {
+  const { documents, unsettled, memberships, workspaces } = state;
+  return [...documents].filter((path) => !unsettled.document.has(path)).length + memberships.size + workspaces.size;
 }

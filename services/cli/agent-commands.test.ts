@@ -86,6 +86,16 @@ test('replicas are identical only with equal digests, no lag and nothing left to
   assert.deepEqual([verdict({}, { ready: false }).identical, verdict({}, { ready: false }).good], [true, false]);
 });
 
+test('held deletions wait for a person, and the sentence says with which command', () => {
+  const say = (...statuses: Partial<Status>[]) =>
+    judge(statuses.map((more) => ({ agent: 'http://x:1', status: { ...status, ...more } }))).sentence;
+  assert.equal(
+    say({}, { held: 2, unpublished: 2 }),
+    'Not identical: a waits for a person, 2 deletions are held (docbus deletes --agent http://x:1)',
+  );
+  assert.match(say({}, { held: 1, unpublished: 2 }), /a still at work; a waits for a person, 1 deletion is held/);
+});
+
 test('held deletions are listed, approved by key and reverted together', async () => {
   const held = { key: 'document/a/b.json', reason: 'documents/ is missing', since: 0, approved: false };
   await using agent = await serveAgent({ '/deletes': { deletes: [held] } }, 'hush-hush');
@@ -128,10 +138,25 @@ test('quarantine is listed, retried and, where nobody can read it, dropped', asy
 
 test('conflicts are listed with the file that keeps what lost', async () => {
   const conflict = { id: 'c1', key: 'document/a/b.json', winner: '2@a', loser: '2@b', file: '/state/conflicts/x', time: 0 };
-  await using agent = await serveAgent({ '/conflicts': { conflicts: [conflict] } });
-  assert.match((await run(['conflicts', '--agent', agent.url])).text, /2@a +2@b +\/state\/conflicts\/x$/m);
-  await using quiet = await serveAgent({ '/conflicts': { conflicts: [] } });
+  await using agent = await serveAgent({ '/conflicts': { conflicts: [conflict], total: 3 } });
+  const { text } = await run(['conflicts', '--agent', agent.url]);
+  assert.match(text, /^c1 +document\/a\/b\.json .*2@a +2@b +\/state\/conflicts\/x$/m);
+  assert.match(text, /2 older ones are not shown; docbus conflicts --limit 3 shows all/);
+  await assert.rejects(run(['conflicts', '--limit', '0']), fails('config_invalid', /at least 1, not 0/));
+  await using quiet = await serveAgent({ '/conflicts': { conflicts: [], total: 0 } });
   assert.equal((await run(['conflicts', '--agent', quiet.url])).text, 'There are no conflicts.');
+});
+
+test('conflicts are dismissed by id or together; their files go only where that is asked for', async () => {
+  await using agent = await serveAgent({}, 'hush-hush');
+  const token = { DOCBUS_TOKEN: 'hush-hush' };
+  assert.equal((await run(['conflicts', 'dismiss', 'c1', '--agent', agent.url], token)).text, 'Dismissed 2 conflicts.');
+  await run(['conflicts', 'dismiss', '--all', '--delete-files', '--agent', agent.url], token);
+  assert.deepEqual(agent.posts, [
+    { path: '/conflicts/dismiss', body: { ids: ['c1'], files: false } },
+    { path: '/conflicts/dismiss', body: { files: true } },
+  ]);
+  await assert.rejects(run(['conflicts', 'dismiss']), fails('config_invalid', /either ids or --all/));
 });
 
 test('an unreachable agent is named together with what to check', async () => {

@@ -49,19 +49,27 @@ async function ask(url: string, get: () => Promise<Status>): Promise<Answer> {
 /** `identical`: all answered, have equal digests, no lag and nothing unpublished. `good`: identical, and all are ready. */
 export function judge(answers: readonly Answer[]): { readonly identical: boolean; readonly good: boolean; readonly sentence: string } {
   const statuses = answers.flatMap((answer) => ('status' in answer ? [answer.status] : []));
-  const behind = statuses.filter(({ lagRecords, unpublished }) => lagRecords !== 0 || unpublished !== 0);
+  const notYet = statuses.filter(({ lagRecords, unpublished }) => lagRecords !== 0 || unpublished !== 0);
+  // What is held is not published before a person says so: waiting for it would be in vain.
+  const behind = notYet.filter(({ lagRecords, unpublished, held }) => lagRecords !== 0 || unpublished > held);
   const silent = answers.length - statuses.length;
   const digests = new Set(statuses.map(({ digest }) => digest)).size;
-  const identical = silent === 0 && behind.length === 0 && digests === 1;
+  const identical = silent === 0 && notYet.length === 0 && digests === 1;
   const good = identical && statuses.every(({ ready }) => ready);
   const count = `${answers.length} ${answers.length === 1 ? 'replica' : 'replicas'}`;
   if (identical) return { identical, good, sentence: `${answers.length} of ${count} identical` };
   const reasons = [
     silent > 0 ? `${silent} not answering` : '',
     behind.length > 0 ? `${behind.map(({ replica }) => replica).join(', ')} still at work` : '',
+    ...answers.map((answer) => ('status' in answer && answer.status.held > 0 ? waitsForPerson(answer) : '')),
     digests > 1 ? `${digests} different digests` : '',
   ].filter((reason) => reason !== '');
   return { identical, good, sentence: `Not identical: ${reasons.join('; ')}` };
+}
+
+function waitsForPerson({ agent, status: { replica, held } }: Extract<Answer, { status: Status }>): string {
+  const are = held === 1 ? 'deletion is' : 'deletions are';
+  return `${replica} waits for a person, ${held} ${are} held (docbus deletes --agent ${agent})`;
 }
 
 function describe(answers: readonly Answer[]): string {

@@ -35,6 +35,7 @@ create table if not exists parts (key text not null, hash text not null, idx int
 create table if not exists held (key text primary key, reason text not null, since integer not null, approved integer not null) without rowid;
 create table if not exists quarantine (id text primary key, key text, code text not null, message text not null, time integer not null, change text, packed blob) without rowid;
 create table if not exists conflicts (id text primary key, key text not null, winner text not null, loser text not null, file text, time integer not null) without rowid;
+create table if not exists dismissed (id text primary key) without rowid;
 `;
 
 export type OpenedDatabase = { readonly database: DatabaseSync; readonly setAside: string | undefined };

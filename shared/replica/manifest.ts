@@ -1,6 +1,7 @@
 // The manifest: what this replica last recorded, key -> version and hash, with the checkpoint and everything that must change
 // together with them in one transaction. It never runs ahead (invariant 4): callers record only what is applied or appended.
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import {
   DocbusError,
@@ -20,6 +21,7 @@ import {
   type Stamp,
 } from '@docbus/core';
 import { randomUuid, type Clock } from '@docbus/runtime/clock.ts';
+import { watchPlace } from './lock.ts';
 import { isCorruption, markDamaged, openManifestDatabase } from './manifest-schema.ts';
 import type { Signature } from './port.ts';
 
@@ -86,12 +88,15 @@ export class Manifest implements Disposable {
   readonly instance: string;
   /** The name that a damaged manifest was given at opening, for the operator. */
   readonly setAside: string | undefined;
+  /** Throws `state_removed` where the manifest's file is no longer in its place: what is recorded in it would be lost. */
+  readonly checkPlace: () => void;
 
   constructor(options: { directory: string; clock: Clock }) {
     const { database, setAside } = openManifestDatabase(options.directory, options.clock.now());
     this.#database = database;
     this.#directory = options.directory;
     this.setAside = setAside;
+    this.checkPlace = watchPlace(join(options.directory, 'manifest.db'), options.directory);
     this.instance = this.meta('instance') ?? randomUuid(options.clock);
     this.setMeta('instance', this.instance);
     this.#digest = (this.meta('digest') ?? emptyDigest) as Digest;
@@ -474,6 +479,11 @@ export class Manifest implements Disposable {
     }));
   }
 
+  /** Those that still wait for a person. */
+  heldCount(): number {
+    return Number(this.#get('select count(*) as n from held where approved = 0')?.['n']);
+  }
+
   putHeld(held: Held): void {
     this.#run(
       'insert into held values (?, ?, ?, ?) on conflict do update set reason = excluded.reason, approved = excluded.approved',
@@ -531,8 +541,9 @@ export class Manifest implements Disposable {
 
   // conflicts
 
-  conflicts(): readonly Conflict[] {
-    return this.#all('select * from conflicts order by time, id').map((row) => ({
+  /** The newest first. */
+  conflicts(limit = Number.MAX_SAFE_INTEGER): readonly Conflict[] {
+    return this.#all('select * from conflicts order by time desc, id limit ?', limit).map((row) => ({
       id: String(row['id']),
       key: String(row['key']) as Key,
       winner: String(row['winner']),
@@ -540,6 +551,20 @@ export class Manifest implements Disposable {
       file: row['file'] === null ? null : String(row['file']),
       time: Number(row['time']),
     }));
+  }
+
+  conflictCount(): number {
+    return Number(this.#get('select count(*) as n from conflicts')?.['n']);
+  }
+
+  /** Somebody has seen it: it is listed no more, also where the log is read again. */
+  dismissConflict(id: string): void {
+    this.#run('delete from conflicts where id = ?', id);
+    this.#run('insert into dismissed values (?) on conflict do nothing', id);
+  }
+
+  isDismissed(id: string): boolean {
+    return this.#get('select 1 from dismissed where id = ?', id) !== undefined;
   }
 
   /** False where the conflict is already listed (a replay). */

@@ -114,6 +114,7 @@ function watchRecords(world: World, machine: Machine, records: Records): Records
 function watchConflicts(world: World, machine: Machine): AgentOptions['conflicts'] {
   const files = openConflictFiles(machine.stateDir);
   return {
+    ...files,
     save: (key, version, content) => {
       const file = files.save(key, version, content);
       const hash = key.startsWith('document/') ? sha256(content) : contentHash(JSON.parse(new TextDecoder().decode(content)));

@@ -128,7 +128,10 @@ export const plants: readonly Plant[] = [
         },
       })),
   },
-  { name: 'the loser of a conflict is dropped', options: (options) => ({ ...options, conflicts: { save: () => 'nowhere' } }) },
+  {
+    name: 'the loser of a conflict is dropped',
+    options: (options) => ({ ...options, conflicts: { ...options.conflicts, save: () => 'nowhere' } }),
+  },
   {
     name: 'the checkpoint goes ahead',
     options: (options) =>

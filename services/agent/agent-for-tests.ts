@@ -1,0 +1,58 @@
+// One agent with its loop and HTTP app over a real storage directory and database, a log and a Chroma in memory, for tests.
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { createMemoryLog } from '@docbus/log/memory.ts';
+import { openCaches } from '@docbus/replica/caches.ts';
+import { createFakeChroma } from '@docbus/replica/chroma-fake.ts';
+import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
+import { openDocuments } from '@docbus/replica/documents.ts';
+import { Manifest } from '@docbus/replica/manifest.ts';
+import { openRecords } from '@docbus/replica/records.ts';
+import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
+import { createBell, silentLogger as logger, systemClock as clock } from '@docbus/runtime';
+import { createAgent } from './agent.ts';
+import { openConflictFiles } from './conflict-files.ts';
+import { defaultSettings, type AgentOptions, type Scope } from './context.ts';
+import { createAgentApp } from './http.ts';
+import { createAgentMetrics } from './metrics.ts';
+import { createLoop } from './run.ts';
+import { createStatusReader } from './status.ts';
+
+export const TOKEN = 'hush-hush';
+const never = new AbortController().signal;
+
+/** `change` replaces ports or settings. Nothing runs before `loop.run` is called or a step is. */
+export function openTestAgent(t: TestContext, change: (options: AgentOptions) => AgentOptions = (options) => options) {
+  const storageDir = mkdtempSync(join(tmpdir(), 'docbus-agent-'));
+  const stateDir = join(storageDir, 'state');
+  const databasePath = join(storageDir, 'anythingllm.db');
+  mkdirSync(join(storageDir, 'documents', 'f'), { recursive: true });
+  const database = createTestDatabase(databasePath);
+  const records = openRecords({ databasePath, clock, busyMs: 1000 });
+  const manifest = new Manifest({ directory: stateDir, clock });
+  t.after(() => {
+    for (const opened of [manifest, records, database]) opened[Symbol.dispose]();
+    rmSync(storageDir, { recursive: true });
+  });
+  const replica = {
+    documents: openDocuments({ storageDir, clock, documentBytesMax: 1 << 20 }),
+    caches: openCaches({ storageDir, clock }),
+    records,
+    vectors: createFakeVectors(createFakeChroma()),
+  };
+  const log = createMemoryLog({ clock, replica: 'a' });
+  const settings = { ...defaultSettings, replicaId: 'a', embedder: { engine: 'native', model: 'm' }, settleMs: 60_000 };
+  const agent = createAgent(change({ replica, log, manifest, conflicts: openConflictFiles(stateDir), clock, logger, settings }));
+  const hints = async function* (stop: AbortSignal): AsyncIterable<Scope> {
+    if (!stop.aborted) await once(stop, 'abort');
+    yield {};
+  };
+  const loop = createLoop({ agent, log, hints, bell: createBell(), clock, logger, sweepMs: 60_000 });
+  const reader = createStatusReader(agent, loop, '0.0.0');
+  const registry = createAgentMetrics(agent, loop, reader, never);
+  const app = createAgentApp({ agent, loop, reader, registry, token: TOKEN, clock, logger });
+  return { agent, loop, app, manifest, storageDir, stateDir };
+}
