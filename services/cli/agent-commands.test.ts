@@ -83,7 +83,9 @@ test('replicas are identical only with equal digests, no lag and nothing left to
   assert.equal(verdict({}, {}).identical, true);
   for (const more of [{ digest: 'e' }, { lagRecords: 1 }, { lagRecords: null }, { unpublished: 1 }])
     assert.equal(verdict({}, more).identical, false, JSON.stringify(more));
-  assert.deepEqual([verdict({}, { ready: false }).identical, verdict({}, { ready: false }).good], [true, false]);
+  const unready = verdict({}, { replica: 'b', ready: false });
+  assert.deepEqual([unready.identical, unready.good], [true, false]);
+  assert.equal(unready.sentence, '2 of 2 replicas identical, as far as they know: b not ready');
 });
 
 test('held deletions wait for a person, and the sentence says with which command', () => {

@@ -55,9 +55,11 @@ export function judge(answers: readonly Answer[]): { readonly identical: boolean
   const silent = answers.length - statuses.length;
   const digests = new Set(statuses.map(({ digest }) => digest)).size;
   const identical = silent === 0 && notYet.length === 0 && digests === 1;
-  const good = identical && statuses.every(({ ready }) => ready);
   const count = `${answers.length} ${answers.length === 1 ? 'replica' : 'replicas'}`;
-  if (identical) return { identical, good, sentence: `${answers.length} of ${count} identical` };
+  const unready = statuses.flatMap(({ ready, replica }) => (ready ? [] : [replica]));
+  const good = identical && unready.length === 0;
+  const reservation = unready.length === 0 ? '' : `, as far as they know: ${unready.join(', ')} not ready`;
+  if (identical) return { identical, good, sentence: `${answers.length} of ${count} identical${reservation}` };
   const reasons = [
     silent > 0 ? `${silent} not answering` : '',
     behind.length > 0 ? `${behind.map(({ replica }) => replica).join(', ')} still at work` : '',

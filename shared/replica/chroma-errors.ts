@@ -34,7 +34,7 @@ export function chromaError(error: unknown, endpoint: string): unknown {
   if (!(error instanceof Error)) return error;
   switch (error.name) {
     case 'ChromaConnectionError':
-      return unreachable(endpoint, 'no connection', error);
+      return unreachable(endpoint, 'no connection', undefined); // its own words, about browsers and CORS, lead astray
     case 'TypeError':
       // fetch's own: everything that went wrong before an answer was whole.
       return error.cause === undefined ? error : unreachable(endpoint, reasonOf(error.cause), error);
