@@ -25,6 +25,7 @@ import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.t
 import { recordFills } from './materialise.ts';
 import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
+import { revivalsOf } from './revive.ts';
 import { missSent } from './sent.ts';
 import { clearStrays } from './strays.ts';
 import { markDirty } from './survey.ts';
@@ -93,7 +94,9 @@ async function applyBatch(context: Context, { batch, after, position, unpublishe
       // Before an entry replaces what it is in conflict with.
       if (isFirst) for (const conflict of merged.conflicts) conflict();
       isFirst = false;
+      const revivals = revivalsOf(context, applied.winners, merged.winners);
       recordApplied(context, applied);
+      manifest.putOutbox(revivals);
       if (!isLast) return;
       for (const [key, logged] of merged.logged) manifest.setLogged(key, logged);
       for (const item of [...batch.quarantine, ...merged.quarantine]) manifest.putQuarantine(item);

@@ -148,12 +148,16 @@ function draftsOf(context: Context, key: Key): readonly Draft[] {
   const embedding = embeddingKey(parsed.path);
   const known = knownOf(context.manifest, embedding);
   if (reconcile({ state: 'absent' }, known) !== 'delete') return [own];
-  return [{ key: embedding, state: 'deleted', hash: '', content: null, packed: undefined, marks: drop('cache') }, own];
+  return [own, { key: embedding, state: 'deleted', hash: '', content: null, packed: undefined, marks: drop('cache') }];
 }
 
-/** Order in which deletions go into the log: what depends on something before it. */
-const rank: Record<Kind, number> = { membership: 0, workspace: 1, embedding: 2, document: 3 };
+/** A document's embedding right behind it: an embedding that is deleted while its document stays is another matter, see revive.ts. */
+const rank: Record<Kind, number> = { membership: 0, workspace: 1, document: 2, embedding: 2 };
 
-export function deletionOrder(a: Draft, b: Draft): number {
-  return rank[kindOf(a.key)] - rank[kindOf(b.key)];
+/** In the order in which they go into the log (what depends on something before it), at most about so many. */
+export function firstDeletions(drafts: readonly Draft[], max: number): readonly Draft[] {
+  const all = drafts.toSorted((a, b) => rank[kindOf(a.key)] - rank[kindOf(b.key)]);
+  const next = all[max];
+  // Nothing would look for the embedding of a document whose deletion is recorded.
+  return all.slice(0, next !== undefined && kindOf(next.key) === 'embedding' ? max + 1 : max);
 }

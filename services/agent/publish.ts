@@ -5,7 +5,7 @@ import { dropParts, partsOf, recordsOf } from '@docbus/log';
 import type { LogRecord } from '@docbus/log/port.ts';
 import type { Outgoing, Recorded } from '@docbus/replica/manifest.ts';
 import { clearCollection } from './apply.ts';
-import { collectDeletions, deletionOrder } from './deletions.ts';
+import { collectDeletions, firstDeletions } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
 import { checkFreshFills, noteRemoved } from './fresh-fills.ts';
@@ -38,7 +38,7 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
   surveyRecords(context);
   const { drafts, marks, full } = await collectPuts(context, signal);
   const deletions = full ? { drafts: [], wakeAt: undefined } : collectDeletions(context);
-  const all = [...drafts, ...deletions.drafts.toSorted(deletionOrder).slice(0, context.settings.publishChangesMax)];
+  const all = [...drafts, ...firstDeletions(deletions.drafts, context.settings.publishChangesMax)];
   if (all.length > 0) {
     await publishDrafts(context, all, marks, signal);
     return { more: true, wakeAt: deletions.wakeAt };
