@@ -171,7 +171,7 @@ async function applyAndRecord(context: Context, winners: readonly Winner[], sign
       writeMarks(manifest, marks);
     });
   await using applier = createApplier(context, signal);
-  await applier.apply({ winners, overruled: new Set(), more: false, record });
+  await applier.apply({ winners, overruled: new Set(), record });
   await applier.finish();
   return refusals;
 }

@@ -62,8 +62,6 @@ export type ApplyOptions = {
   readonly winners: readonly Winner[];
   /** local edits that could not be published and give way; their content is kept under conflicts */
   readonly overruled: ReadonlySet<Key>;
-  /** others follow */
-  readonly more: boolean;
   /** Called once for each group, in order, as soon as it is true on disk. */
   readonly record: (applied: Applied, isLast: boolean) => void;
 };
@@ -71,11 +69,11 @@ export type ApplyOptions = {
 /** Disposing it waits for requests that are under way, and records nothing. */
 export type Applier = AsyncDisposable & {
   /**
-   * Applies winners in groups: while Chroma works on the vectors of one, the next is made ready. What a group is about has nothing to do
-   * with the groups beside it. When this resolves the last group may still be under way: it is finished by the next call, or by `finish`.
+   * Applies winners in groups: while Chroma works on the vectors of some, the next is made ready. What a group is about has nothing to do
+   * with the groups beside it. When this resolves the last groups may still be under way: they are finished by later calls, or by `finish`.
    */
   apply(options: ApplyOptions): Promise<void>;
-  /** Waits for what is under way, and records it. */
+  /** Waits for all that is under way, and records it. */
   finish(): Promise<void>;
   /** Whether something about the key is under way: nobody may decide about it before it is recorded. */
   isBusy(key: Key): boolean;
@@ -83,28 +81,38 @@ export type Applier = AsyncDisposable & {
 
 type Begun = { readonly group: Group; readonly finish: () => Promise<void> };
 
+/**
+ * While a replica is rebuilt, so many groups may be under way beside the one that is made ready. A server takes what came meanwhile
+ * together, and answers all of it together: it needs the next requests before it has answered these.
+ */
+const GROUPS_UNDER_WAY_MAX = 2;
+
 /** One for each step. */
 export function createApplier(context: Context, signal: AbortSignal): Applier {
   const queue = openVectorQueue(context, signal);
-  let begun: Begun | undefined;
-  const finish = async (): Promise<void> => {
-    await begun?.finish();
-    begun = undefined;
+  const begunMax = isBootstrapping(context.manifest) ? GROUPS_UNDER_WAY_MAX : 1;
+  /** in the order in which they began and are recorded */
+  const begun: Begun[] = [];
+  const finishUntil = async (left: number): Promise<void> => {
+    while (begun.length > left) {
+      await begun[0]!.finish();
+      begun.shift();
+    }
   };
   return {
-    finish,
-    isBusy: (key) => begun?.group.keys.has(key) === true,
-    async apply({ winners, overruled, more, record }) {
+    finish: () => finishUntil(0),
+    isBusy: (key) => begun.some(({ group }) => group.keys.has(key)),
+    async apply({ winners, overruled, record }) {
       const embeddings = new Map<DocPath, Embedded>();
       const documents = new Map<DocPath, Uint8Array>();
       const winnerOf = new Map(winners.map((winner) => [winner.change.key, winner]));
       const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents };
-      const groups = groupsOf(context, winners, { more, isBusy: (path) => begun?.group.paths.has(path) === true });
+      const isBusy = (path: DocPath): boolean => begun.some(({ group }) => group.paths.has(path));
+      const groups = groupsOf(context, winners, { isBusy, isIdle: begun.length === 0 });
       for (const [i, group] of groups.entries()) {
-        if (group.needsPrevious || begun?.group.isNeeded === true) await finish();
+        if (group.needsPrevious || begun.some((before) => before.group.isNeeded)) await finishUntil(0);
         const finishGroup = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
-        await finish();
-        begun = {
+        begun.push({
           group,
           finish: async () => {
             record(await finishGroup(), i === groups.length - 1);
@@ -113,7 +121,8 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
               documents.delete(path);
             }
           },
-        };
+        });
+        await finishUntil(begunMax);
       }
     },
     [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose](),
@@ -143,7 +152,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   const keys = affectedMemberships(work);
   const finishMemberships = await beginMaterialise(context, keys, viewOf(work), vectors, signal);
   // While the vectors are on their way to Chroma is the cheapest moment to write the caches.
-  if (!group.more) await vectors.send();
+  await vectors.send();
   const cached = byKind('embedding', 'present').map(({ key }) => pathOf(key));
   for (const path of cached) writeCache(work, path);
   const onDisk = syncedFiles(context);
@@ -162,7 +171,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     }
     for (const { key } of byKind('document', 'deleted')) removeDocument(work, pathOf(key));
     await onDisk;
-    await syncedFiles(context);
+    if (group.winners.some(({ change }) => change.state === 'deleted')) await syncedFiles(context);
 
     // What was seen before we wrote says nothing about what is there now.
     for (const key of [...group.winners.map(({ change }) => change.key), ...keys]) forget(context, key);

@@ -61,7 +61,7 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
     const unpublished = await publishLocalEdits(context, batch, applier, signal);
     if (unpublished === 'published') break;
     const more = isBootstrapping(manifest) && batches < REBUILD_BATCHES_MAX;
-    await applyBatch(context, { batch, after: position, position: last.position, unpublished, more }, applier);
+    await applyBatch(context, { batch, after: position, position: last.position, unpublished }, applier);
     if (!more) break;
     position = last.position;
     parts = batch.parts;
@@ -78,11 +78,10 @@ type BatchToApply = {
   readonly after: Position | undefined;
   readonly position: Position;
   readonly unpublished: ReadonlySet<Key>;
-  readonly more: boolean;
 };
 
 /** The end of it may still be under way when this resolves. */
-async function applyBatch(context: Context, { batch, after, position, unpublished, more }: BatchToApply, applier: Applier): Promise<void> {
+async function applyBatch(context: Context, { batch, after, position, unpublished }: BatchToApply, applier: Applier): Promise<void> {
   const { manifest, logger } = context;
   const merged = mergeBatch(context, batch);
   if (merged.winners.length > 0) requirePlaces(context);
@@ -111,7 +110,7 @@ async function applyBatch(context: Context, { batch, after, position, unpublishe
       logger.warn({ code, reason: message }, 'quarantined a record');
     logger.debug({ changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
   };
-  await applier.apply({ winners: merged.winners, overruled: unpublished, more, record });
+  await applier.apply({ winners: merged.winners, overruled: unpublished, record });
 }
 
 /** Inside the caller's transaction. A group is recorded before the checkpoint is: whoever dies in between meets changes that he knows. */

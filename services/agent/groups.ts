@@ -1,5 +1,5 @@
 // A large batch of winners in groups that have nothing to do with each other: everything about one path is in one group. So a group
-// can be made ready while the vectors of the group before it are on their way, and be recorded by itself.
+// can be made ready while the vectors of the groups before it are on their way, and be recorded by itself.
 import { kindOf, parseKey, type Change, type DocPath, type EmbeddingContent, type Key } from '@docbus/core';
 import { isBootstrapping, type Context } from './context.ts';
 
@@ -9,26 +9,24 @@ export type Group = {
   readonly winners: readonly Winner[];
   readonly keys: ReadonlySet<Key>;
   readonly paths: ReadonlySet<DocPath>;
-  /** begins only when the group before it is recorded */
+  /** begins only when the groups before it are recorded */
   readonly needsPrevious: boolean;
   /** the group after it begins only when this one is recorded */
   readonly isNeeded: boolean;
-  /** others follow, so that what does not fill a request may wait for them */
-  readonly more: boolean;
 };
 
 export type GroupsOptions = {
-  /** other winners follow these */
-  readonly more: boolean;
-  /** paths of a group that is still under way */
+  /** paths of groups that are still under way */
   readonly isBusy: (path: DocPath) => boolean;
+  /** nothing is under way */
+  readonly isIdle: boolean;
 };
 
 /** At least one group. Workspaces come first, because memberships need them; deletions come last. */
 export function groupsOf(
   { manifest, settings }: Pick<Context, 'manifest' | 'settings'>,
   winners: readonly Winner[],
-  { more, isBusy }: GroupsOptions,
+  { isBusy, isIdle }: GroupsOptions,
 ): readonly Group[] {
   const { vectorsPerRequest, groupDocumentsMax } = settings;
   const vectorsMax = isBootstrapping(manifest) ? vectorsPerRequest.bootstrapping : vectorsPerRequest.following;
@@ -41,52 +39,61 @@ export function groupsOf(
   }
   const isSmall = byPath.size <= groupDocumentsMax && vectorsIn(winners) <= vectorsMax;
   const isMixed = workspaces.length > 0 || winners.some(isDeletion) || [...byPath.keys()].some(isBusy);
-  if (isSmall && (isMixed || winners.length === 0)) return [groupOf(winners, { needsPrevious: true, isNeeded: true, more })];
+  if (isSmall && (isMixed || winners.length === 0)) return [groupOf(winners, { needsPrevious: true, isNeeded: true })];
 
   const first = workspaces.filter((winner) => !isDeletion(winner));
   const rest = workspaces.filter(isDeletion);
   const paths = [...byPath].filter(([, some]) => !some.some(isDeletion));
   rest.push(...[...byPath].flatMap(([, some]) => (some.some(isDeletion) ? some : [])));
-  const chunks = [
-    ...chunksOf(
-      paths.filter(([path]) => !isBusy(path)),
-      vectorsMax,
-      groupDocumentsMax,
-    ),
-    // By then what they wait for is recorded.
-    ...chunksOf(
-      paths.filter(([path]) => isBusy(path)),
-      vectorsMax,
-      groupDocumentsMax,
-    ),
-  ];
-  const startsBusy = chunks[0]?.some(({ change: { key } }) => isBusy(pathIn(key) as DocPath)) === true;
+  // The sooner the first request is on its way, the less the server waits for us.
+  const limits = { firstVectors: isIdle ? vectorsPerRequest.following : vectorsMax, vectors: vectorsMax, documents: groupDocumentsMax };
+  const free = chunksOf(
+    paths.filter(([path]) => !isBusy(path)),
+    limits,
+  );
+  const busy = chunksOf(
+    paths.filter(([path]) => isBusy(path)),
+    limits,
+  );
   return [
-    ...(first.length > 0 ? [groupOf(first, { needsPrevious: true, isNeeded: true, more: false })] : []),
-    ...chunks.map((some, i) =>
-      groupOf(some, { needsPrevious: i === 0 && startsBusy, isNeeded: false, more: more || i < chunks.length - 1 }),
-    ),
-    ...(rest.length > 0 ? [groupOf(rest, { needsPrevious: true, isNeeded: true, more: false })] : []),
+    ...(first.length > 0 ? [groupOf(first, { needsPrevious: true, isNeeded: true })] : []),
+    ...free.map((some) => groupOf(some, { needsPrevious: false, isNeeded: false })),
+    // Once the first of them has waited, what all of them wait for is recorded.
+    ...busy.map((some, i) => groupOf(some, { needsPrevious: i === 0, isNeeded: false })),
+    ...(rest.length > 0 ? [groupOf(rest, { needsPrevious: true, isNeeded: true })] : []),
   ];
 }
 
-function chunksOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], vectorsMax: number, documentsMax: number): Winner[][] {
+type ChunkLimits = { readonly firstVectors: number; readonly vectors: number; readonly documents: number };
+
+/** Chunks about equally large, after a few that grow to that size. Each fits one request, but for documents that are larger than one. */
+function chunksOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], limits: ChunkLimits): Winner[][] {
   const chunks: Winner[][] = [];
+  let rest = paths.reduce((sum, [, some]) => sum + vectorsIn(some), 0);
+  let most = Math.min(limits.firstVectors, limits.vectors);
   let chunk: Winner[] = [];
   let [documents, vectors] = [0, 0];
-  for (const [, some] of paths) {
-    chunk.push(...some);
-    documents += 1;
-    vectors += vectorsIn(some);
-    if (documents < documentsMax && vectors < vectorsMax) continue;
+  const close = (): void => {
+    if (documents === 0) return;
     chunks.push(chunk);
     chunk = [];
+    rest -= vectors;
     documents = vectors = 0;
+    most = Math.min(most * 2, limits.vectors);
+  };
+  for (const [, some] of paths) {
+    const more = vectorsIn(some);
+    if (vectors + more > most) close();
+    chunk.push(...some);
+    documents += 1;
+    vectors += more;
+    if (documents >= limits.documents || vectors >= rest / Math.ceil(rest / most)) close();
   }
-  return chunk.length > 0 ? [...chunks, chunk] : chunks;
+  close();
+  return chunks;
 }
 
-function groupOf(winners: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded' | 'more'>): Group {
+function groupOf(winners: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded'>): Group {
   const keys = winners.map(({ change }) => change.key);
   return { winners, keys: new Set(keys), paths: new Set(keys.flatMap((key) => pathIn(key) ?? [])), ...flags };
 }

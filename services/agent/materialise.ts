@@ -99,11 +99,11 @@ async function materialise(context: Context, keys: readonly Key[], view: View, s
   return await finish();
 }
 
-/** One for each step. While a replica is rebuilt nobody's query waits behind its requests, so that the server may have the next one at hand. */
+/** One for each step. While a replica is rebuilt nobody's query waits behind its requests, so that the server may have the next ones at hand. */
 export function openVectorQueue({ replica: { vectors, records }, manifest, settings }: Context, signal: AbortSignal): VectorQueue {
   const { vectorsPerRequest } = settings;
   return isBootstrapping(manifest)
-    ? createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.bootstrapping, requestsMax: 2, signal })
+    ? createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.bootstrapping, requestsMax: 3, signal })
     : createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.following, requestsMax: 1, signal });
 }
 

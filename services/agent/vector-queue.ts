@@ -1,5 +1,6 @@
-// Collects the vectors of many documents into requests of one size and keeps the server busy: while it works on one request, the next
-// is made ready. A server takes requests one after the other, so more than one waiting there would gain nothing (measured).
+// Collects the vectors of many documents into requests and keeps the server busy: while it works on some, the next is made ready.
+// A server takes all requests together that came while it was at work, and answers them together: waiting ones cost nothing, an idle
+// server does (measured: three of 500 vectors at a time are a quarter faster than one, and as fast as one of 2500).
 import { isDocbusError, type DocbusError, type Embedding, type Slug } from '@docbus/core';
 import type { Records, VectorBatch, Vectors } from '@docbus/replica/port.ts';
 
@@ -13,7 +14,7 @@ export type VectorWork = {
 
 /** Works that are waited for together. */
 export type VectorGroup = {
-  /** Resolves when the work is taken; it may be sent later, together with works of other groups. */
+  /** Resolves when the work is taken; it may be sent later, together with other works. */
   add(work: VectorWork): Promise<void>;
   /** Sends what is left of this group. */
   send(): Promise<void>;

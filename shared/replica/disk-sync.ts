@@ -27,6 +27,8 @@ export function createDiskSync(root: string): DiskSync {
   let folders = new Set<string>();
   let hasSync = true;
   let running: Promise<void> = Promise.resolve();
+  /** asked for and not begun */
+  let next: Promise<void> | undefined;
 
   async function syncAll(some: { readonly files: ReadonlySet<string>; readonly folders: ReadonlySet<string> }): Promise<void> {
     if (some.files.size > SINGLE_MAX && hasSync) {
@@ -42,6 +44,20 @@ export function createDiskSync(root: string): DiskSync {
     for (const path of some.folders) await syncOne(path, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
+  /** What was written until it begins. */
+  async function syncPending(): Promise<void> {
+    const some = { files, folders };
+    files = new Set();
+    folders = new Set();
+    try {
+      await syncAll(some);
+    } catch (error) {
+      files = files.union(some.files);
+      folders = folders.union(some.folders);
+      throw error;
+    }
+  }
+
   return {
     written(path) {
       files.add(path);
@@ -49,19 +65,17 @@ export function createDiskSync(root: string): DiskSync {
     },
     removed: (folder) => void folders.add(folder),
     synced() {
-      const some = { files, folders };
-      files = new Set();
-      folders = new Set();
-      // Whoever asks while others wait asks for what they wait for, too.
-      running = running
-        .catch(() => {}) // its own callers are told
-        .then(() => syncAll(some))
-        .catch((error: unknown) => {
-          files = files.union(some.files);
-          folders = folders.union(some.folders);
-          throw error;
-        });
-      return running;
+      // Whoever asks while others wait asks for what they wait for, too; those who ask before it begins share one.
+      if (next === undefined) {
+        next = running
+          .catch(() => {}) // its own callers are told
+          .then(() => {
+            next = undefined;
+            return syncPending();
+          });
+        running = next;
+      }
+      return next;
     },
   };
 }
