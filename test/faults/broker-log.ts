@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { mountSmallDisk, noSmallDisk, type SmallDisk } from '../e2e/small-disk.ts';
 import { startKafka } from '../servers/kafka.ts';
 import { startProxy, type TcpProxy } from '../servers/proxy.ts';
+import { waitFor } from '../servers/process.ts';
 import { startRabbit } from '../servers/rabbitmq.ts';
 import { fillDisk } from './disk.ts';
 import type { Fault } from './fault.ts';
 import { greet } from './greet.ts';
 import type { FaultedLog } from './logs.ts';
+import { kafkaEnd, loseKafkaTail, loseRabbitTail, rabbitEnd, type LostTail } from '../log/lose-tail.ts';
 
 type Server = {
   kill(signal: NodeJS.Signals): Promise<void>;
@@ -29,6 +31,12 @@ export async function openKafkaFaults(directory: string, freezeMs: number): Prom
   port = Number(server.address.split(':')[1]);
   const answer = async () => await greet('kafka', port);
   const faults = brokerFaults(server, proxy, answer, freezeMs);
+  faults.push(
+    tailLost(server, {
+      end: () => kafkaEnd(join(directory, 'kafka'), 'docbus'),
+      lose: (offset) => loseKafkaTail(join(directory, 'kafka'), 'docbus', offset),
+    }),
+  );
   if (disk !== undefined) {
     const filled = fillDisk(disk.directory);
     faults.push({
@@ -60,6 +68,12 @@ export async function openRabbitFaults(directory: string, freezeMs: number): Pro
   const server = stack.use(await startRabbit({ directory: join(directory, 'rabbitmq'), own: true }));
   ({ port } = server);
   const faults = brokerFaults(server, proxy, async () => await greet('rabbitmq', port), freezeMs);
+  faults.push(
+    tailLost(server, {
+      end: () => rabbitEnd(join(directory, 'rabbitmq'), 'docbus'),
+      lose: (offset) => loseRabbitTail(join(directory, 'rabbitmq'), 'docbus', offset),
+    }),
+  );
   if (disk !== undefined) {
     const filled = fillDisk(disk.directory);
     faults.push({
@@ -130,6 +144,33 @@ function brokerFaults(server: Server, proxy: TcpProxy, answer: () => Promise<str
       heal: async () => proxy.onAnswer(undefined),
     },
   ];
+}
+
+/** A tail is not the whole log. */
+const RECORDS_BEFORE = 8;
+const LOST_MAX = 25;
+
+/** A power cut: what the broker had acknowledged and not flushed is gone, and after it others get the same numbers. */
+function tailLost(server: Server, files: { readonly end: () => number; readonly lose: (offset: number) => LostTail }): Fault {
+  let lost: LostTail | undefined;
+  let endAfter = 0;
+  return {
+    name: 'tail lost',
+    holdMs: [500, 3_000],
+    inject: async (random) => {
+      lost = undefined;
+      await waitFor('some records', () => files.end() > RECORDS_BEFORE, { deadlineMs: 60_000, everyMs: 200 });
+      await server.kill('SIGKILL');
+      lost = files.lose(Math.max(2, files.end() - 1 - random.below(LOST_MAX)));
+      endAfter = files.end();
+      await server.restart();
+    },
+    proof: async () =>
+      lost !== undefined && endAfter === lost.from
+        ? `records ${lost.from} to ${lost.to} are gone, the log went on at ${endAfter}`
+        : undefined,
+    heal: async () => {},
+  };
 }
 
 /** The broker's data lie on it, its other files do not: a broker that cannot even write its words is another fault. */

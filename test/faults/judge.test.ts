@@ -82,6 +82,8 @@ test('a run passes only when every fault took effect and something was done', ()
     diverged: [],
     extra: [],
     faults: { kill: { injected: 2, proven: 2, evidence: 'gone' } },
+    trace: '',
+    history: [],
     cannot: [],
   };
   assert.equal(hasPassed(good), true);

@@ -21,6 +21,10 @@ export type Outcome = {
   readonly extra: readonly string[];
   readonly faults: Readonly<Record<string, FaultCount>>;
   readonly cannot: readonly string[];
+  /** where everything that is known of the run was put */
+  readonly trace: string;
+  /** of what was lost, differs or is there for no reason */
+  readonly history: readonly string[];
 };
 
 export function hasPassed({ converged, lost, diverged, extra, quarantined, faults, operations, edits }: Outcome): boolean {
@@ -67,6 +71,8 @@ export function blockOf(outcome: Outcome): string {
     ...listed('lost', lost),
     ...listed('diverged', diverged),
     ...listed('extra', extra),
+    ...outcome.history,
+    ...(hasPassed(outcome) ? [] : [row('trace and logs', outcome.trace)]),
     row('converged', outcome.converged ? `after ${(outcome.convergedMs / 1000).toFixed(1)} s` : 'no'),
     `${hasPassed(outcome) ? 'passed' : 'FAILED'}: ${outcome.log}, ${sum(({ injected }) => injected)} faults injected, ${sum(({ proven }) => proven)} proven, ` +
       `lost ${lost.length}, diverged ${diverged.length}, extra ${extra.length}`,

@@ -11,6 +11,7 @@ import { createRandom, type Random } from '../simulation/random.ts';
 import type { Journal } from './edits.ts';
 import { listen, type Fault } from './fault.ts';
 import { createFollower } from './follower.ts';
+import { historyOf, type Trace } from './history.ts';
 import { judge } from './judge.ts';
 import { openFaultedLog, type LogName } from './logs.ts';
 import type { FaultCount, Outcome } from './outcome.ts';
@@ -49,6 +50,18 @@ export async function runFaults({ log: name, seconds, seed, say, signal }: RunOp
   const random = (stream: number): Random => createRandom(seed * 16 + stream);
   const people = replicas.map((replica, index) => stack.use(openPeople(replica, journal, random(index))));
   const follower = createFollower(log.url);
+
+  const trace = (): Trace => ({ edits: journal.edits, notes: people.flatMap(({ notes }) => notes), changes: follower.changes });
+  const place = join(import.meta.dirname, '../../.cache/faults', `${name}-${seed}`);
+  const findings: Record<string, unknown> = {};
+  // Also where the run itself fails. Deferred last, so that all is still there.
+  stack.defer(() => {
+    const outputs = [
+      ...replicas.map(({ agent }) => agent.output),
+      ...readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [join(directory, file)] : [])),
+    ];
+    writeTrace(place, { ...trace(), ...findings }, outputs);
+  });
 
   // Whatever ends early ends the others: nothing is worth waiting for then.
   const failed = new AbortController();
@@ -101,16 +114,9 @@ export async function runFaults({ log: name, seconds, seed, say, signal }: RunOp
   const each = (count: (index: number) => number): Record<string, number> =>
     Object.fromEntries(names.map((one, index) => [one, count(index)]));
   const [first] = settled.pictures;
-  const trace = { edits: journal.edits, notes: people.flatMap(({ notes }) => notes), changes: follower.changes };
-  const outputs = [
-    ...replicas.map(({ agent }) => agent.output),
-    ...readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [join(directory, file)] : [])),
-  ];
-  writeTrace(
-    `${name}-${seed}`,
-    { ...trace, ghosts: settled.pictures.flatMap(ghosts), kept: kept.flatMap((one) => [...one.kept]) },
-    outputs,
-  );
+  Object.assign(findings, { ghosts: settled.pictures.flatMap(ghosts), kept: kept.flatMap((one) => [...one.kept]) });
+  const lost = [...verdict.lost, ...(settled.converged && first !== undefined ? mute(first.inspection) : [])];
+  const diverged = settled.converged ? [] : settled.differences;
   return {
     log: name,
     seed,
@@ -124,11 +130,17 @@ export async function runFaults({ log: name, seconds, seed, say, signal }: RunOp
     quarantined: statuses.reduce((sum, { quarantined }) => sum + quarantined, 0),
     converged: settled.converged,
     convergedMs: settled.ms,
-    lost: [...verdict.lost, ...(settled.converged && first !== undefined ? mute(first.inspection) : [])],
-    diverged: settled.converged ? [] : settled.differences,
+    lost,
+    diverged,
     extra: verdict.extra,
     faults: counts,
     cannot: log.cannot,
+    trace: place,
+    history: historyOf(
+      [...lost, ...diverged, ...verdict.extra],
+      trace(),
+      replicas.map(({ agent }) => agent.output),
+    ),
   };
 }
 
@@ -194,8 +206,7 @@ function sumOf(people: readonly People[]): Outcome['operations'] {
 }
 
 /** For whoever looks for the reason of a failure: what people did, what the log held, and what agents and broker said. */
-function writeTrace(name: string, trace: unknown, outputs: readonly string[]): void {
-  const directory = join(import.meta.dirname, '../../.cache/faults', name);
+function writeTrace(directory: string, trace: unknown, outputs: readonly string[]): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'trace.json'), JSON.stringify(trace, null, 1));
