@@ -9,7 +9,7 @@ import { openCaches } from '@docbus/replica/caches.ts';
 import { createFakeChroma } from '@docbus/replica/chroma-fake.ts';
 import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
 import { createBell, silentLogger as logger, systemClock as clock } from '@docbus/runtime';
@@ -32,7 +32,7 @@ export function openTestAgent(t: TestContext, change: (options: AgentOptions) =>
   mkdirSync(join(storageDir, 'documents', 'f'), { recursive: true });
   const database = createTestDatabase(databasePath);
   const records = openRecords({ databasePath, clock, busyMs: 1000 });
-  const manifest = new Manifest({ directory: stateDir, clock });
+  const manifest = openManifest({ directory: stateDir, clock });
   t.after(() => {
     for (const opened of [manifest, records, database]) opened[Symbol.dispose]();
     rmSync(storageDir, { recursive: true });

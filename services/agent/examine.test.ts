@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { documentKey, type DocPath } from '@docbus/core';
 import { openDocuments } from '@docbus/replica/documents.ts';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest } from '@docbus/replica/manifest.ts';
 import { systemClock as clock } from '@docbus/runtime';
 import { createState, type Context } from './context.ts';
 import { examineDocument } from './examine.ts';
@@ -17,7 +17,7 @@ const LONG_AGO = new Date('2026-01-01');
 /** A storage with one document, and how often it was read. */
 function place(t: TestContext) {
   const storageDir = mkdtempSync(join(tmpdir(), 'docbus-examine-'));
-  const manifest = new Manifest({ directory: join(storageDir, 'state'), clock });
+  const manifest = openManifest({ directory: join(storageDir, 'state'), clock });
   t.after(() => {
     manifest[Symbol.dispose]();
     rmSync(storageDir, { recursive: true });

@@ -8,7 +8,7 @@ import { createDiskSync } from '@docbus/replica/disk-sync.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
 import { storageHints } from '@docbus/replica/hints.ts';
 import { lockState } from '@docbus/replica/lock.ts';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest, type Manifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createChromaVectors } from '@docbus/replica/vectors-chroma.ts';
 import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@docbus/runtime';
@@ -49,7 +49,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   await waitForStorage(config, { signal, logger, clock });
   using held = new DisposableStack();
   const lock = held.use(lockState({ stateDir: config.stateDir }));
-  using manifest = new Manifest({ directory: config.stateDir, clock });
+  using manifest = openManifest({ directory: config.stateDir, clock });
   if (manifest.setAside !== undefined)
     logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
   refuseRename(manifest, config);

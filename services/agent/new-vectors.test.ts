@@ -14,7 +14,7 @@ import {
   type WorkspaceContent,
 } from '@docbus/core';
 import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
-import { idsHashOf, Manifest } from '@docbus/replica/manifest.ts';
+import { idsHashOf, openManifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { systemClock as clock } from '@docbus/runtime';
 import { noticeNewVectors } from './new-vectors.ts';
@@ -29,7 +29,7 @@ function open(t: TestContext) {
   const databasePath = join(directory, 'anythingllm.db');
   const database = createTestDatabase(databasePath);
   const records = openRecords({ databasePath, clock, busyMs: 1000 });
-  const manifest = new Manifest({ directory: join(directory, 'state'), clock });
+  const manifest = openManifest({ directory: join(directory, 'state'), clock });
   t.after(() => {
     records[Symbol.dispose]();
     manifest[Symbol.dispose]();

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseSlug, workspaceKey } from '@docbus/core';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest } from '@docbus/replica/manifest.ts';
 import { systemClock } from '@docbus/runtime/clock.ts';
 import type { Context } from './context.ts';
 import { missSent } from './sent.ts';
@@ -16,7 +16,7 @@ function arrange(t: TestContext) {
   t.after(() => rmSync(directory, { recursive: true }));
   let now = 1000;
   const clock = { ...systemClock, now: () => now };
-  const manifest = new Manifest({ directory, clock });
+  const manifest = openManifest({ directory, clock });
   t.after(() => manifest[Symbol.dispose]());
   const state = { awaited: undefined };
   const context = { manifest, clock, state, settings: { refillMs: 100 }, logger: { warn: () => {} } } as unknown as Context;

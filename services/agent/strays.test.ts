@@ -8,7 +8,7 @@ import { openCaches } from '@docbus/replica/caches.ts';
 import { createFakeChroma } from '@docbus/replica/chroma-fake.ts';
 import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
 import { silentLogger, systemClock as clock } from '@docbus/runtime';
@@ -26,7 +26,7 @@ test('vectors of an earlier life go from the collection of a workspace that is g
   const databasePath = join(storageDir, 'anythingllm.db');
   using database = createTestDatabase(databasePath);
   using records = openRecords({ databasePath, clock, busyMs: 1_000 });
-  using manifest = new Manifest({ directory: join(storageDir, 'state'), clock });
+  using manifest = openManifest({ directory: join(storageDir, 'state'), clock });
   const vectors = createFakeVectors(createFakeChroma());
   const [id] = vectorIdsOf('a-document', 'a-hash', 1) as [string];
   database.prepare('insert into document_vectors ("docId", "vectorId") values (?, ?)').run('a-document', id);

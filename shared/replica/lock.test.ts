@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock as clock } from '@docbus/runtime/clock.ts';
 import { lockState } from './lock.ts';
-import { Manifest } from './manifest.ts';
+import { openManifest } from './manifest.ts';
 
 test('a second lock on a state directory is refused until the first is given back', (t) => {
   const place = mkdtempSync(join(tmpdir(), 'docbus-lock-'));
@@ -47,7 +47,7 @@ test('a state directory that was taken away is noticed, also where another was m
   t.after(() => rmSync(place, { recursive: true }));
   const stateDir = join(place, 'state');
   using lock = lockState({ stateDir });
-  using manifest = new Manifest({ directory: stateDir, clock });
+  using manifest = openManifest({ directory: stateDir, clock });
   lock.check();
   manifest.checkPlace();
   rmSync(stateDir, { recursive: true });

@@ -9,7 +9,7 @@ import { openMemoryLog } from '@docbus/log/memory.ts';
 import type { Log } from '@docbus/log/port.ts';
 import { openCaches } from '@docbus/replica/caches.ts';
 import { openDocuments } from '@docbus/replica/documents.ts';
-import { Manifest } from '@docbus/replica/manifest.ts';
+import { openManifest } from '@docbus/replica/manifest.ts';
 import type { Caches, Documents, Records } from '@docbus/replica/port.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
@@ -40,7 +40,7 @@ export function startAgent(world: World, machine: Machine): void {
     chance: chances,
     random,
   };
-  const manifest = new Manifest({ directory: machine.stateDir, clock });
+  const manifest = openManifest({ directory: machine.stateDir, clock });
   const records = openRecords({ databasePath: databaseOf(machine), clock, busyMs: 0 });
   machine.opened.push(records, manifest);
   const { storageDir } = machine;

@@ -1,0 +1,74 @@
+// What is on its way: changes into the log (the outbox), and what is about to be put on disk (intents).
+import type { Change, Content, Key } from '@docbus/core';
+import type { ManifestStore, Row } from './manifest-store.ts';
+
+/** A change on its way into the log; re-appended as it stands until the log has taken it. */
+export type Outgoing = { readonly change: Change; readonly packed: Uint8Array | undefined };
+/** What docbus was about to put on disk. `state` 'deleted' stands for an absent picture. */
+export type Intent = {
+  readonly key: Key;
+  readonly state: 'present' | 'deleted';
+  readonly hash: string;
+  readonly content: Content | null;
+  /** of the version that it comes from: an edit made after it must have a higher one */
+  readonly revision: number;
+};
+
+export type Underway = ReturnType<typeof createUnderway>;
+
+export function createUnderway({ get, all, run }: ManifestStore) {
+  return {
+    outbox(): readonly Outgoing[] {
+      return all('select change, packed from outbox order by seq').map((row) => ({
+        change: JSON.parse(String(row['change'])) as Change,
+        packed: (row['packed'] as Uint8Array | null) ?? undefined,
+      }));
+    },
+
+    putOutbox(outgoing: readonly Outgoing[]): void {
+      for (const [seq, { change, packed }] of outgoing.entries())
+        run('insert into outbox (key, seq, change, packed) values (?, ?, ?, ?)', change.key, seq, JSON.stringify(change), packed ?? null);
+    },
+
+    outboxCount(): number {
+      return Number(get('select count(*) as n from outbox')?.['n']);
+    },
+
+    clearOutbox(): void {
+      run('delete from outbox');
+    },
+
+    intentsOf(key: Key): readonly Intent[] {
+      return all('select * from intents where key = ?', key).map(toIntent);
+    },
+
+    intents(): readonly Intent[] {
+      return all('select * from intents order by key').map(toIntent);
+    },
+
+    putIntent(intent: Intent): void {
+      run(
+        'insert or replace into intents values (?, ?, ?, ?, ?)',
+        intent.key,
+        intent.state,
+        intent.hash,
+        intent.content === null ? null : JSON.stringify(intent.content),
+        intent.revision,
+      );
+    },
+
+    dropIntents(key: Key): void {
+      run('delete from intents where key = ?', key);
+    },
+  };
+}
+
+function toIntent(row: Row): Intent {
+  return {
+    key: String(row['key']) as Key,
+    state: row['state'] as Intent['state'],
+    hash: String(row['hash']),
+    content: row['content'] === null ? null : (JSON.parse(String(row['content'])) as Content),
+    revision: Number(row['revision']),
+  };
+}
