@@ -5,8 +5,8 @@ import { embeddingKey, membershipKey, parseKey, type Change, type DocPath, type 
 import { idsHashOf, type Fill } from '@docbus/replica/manifest.ts';
 import type { Context } from './context.ts';
 
-/** `sample`: the id of one of its vectors. */
-export type SeenFill = Fill & { readonly key: Key; readonly slug: Slug; readonly path: DocPath; readonly sample: string };
+/** `ids`: of its vectors, in the order in which AnythingLLM made them, which is that of the chunks. */
+export type SeenFill = Fill & { readonly key: Key; readonly slug: Slug; readonly path: DocPath; readonly ids: readonly string[] };
 export type Observed = { readonly fills: readonly SeenFill[]; readonly refill: readonly Key[] };
 
 /** One pass over the tables, however many changes there are (neither docpath nor docId is indexed). */
@@ -49,7 +49,7 @@ export function observeFills({ replica: { records }, manifest }: Context, change
     if (stale) refill.push(key);
     else
       for (const copy of fresh)
-        fills.push({ docId: copy.docId, hash: embedding.hash, idsHash: idsHashOf(copy.ids), key, slug, path, sample: copy.ids[0] ?? '' });
+        fills.push({ docId: copy.docId, hash: embedding.hash, idsHash: idsHashOf(copy.ids), key, slug, path, ids: copy.ids });
   }
   return { fills, refill };
 }
