@@ -48,7 +48,8 @@ export async function collectPuts(context: Context, signal: AbortSignal, only?: 
   const into: Into = { add, full, marks, asked };
 
   draftWorkspaces(context, into);
-  const waiting = pendingMemberships(context, asked);
+  // Of what is asked for all are looked at: whoever asks takes what is not drafted for something that cannot be.
+  const waiting = pendingMemberships(context, asked, only === undefined ? context.settings.publishChangesMax : Infinity);
   for (const { path } of waiting.values()) {
     // Rows are noticed sooner than files, and an embedding must not go out before its document: it could not be cached where it arrives.
     context.state.documents.add(path);
@@ -125,14 +126,14 @@ function draftDocuments(context: Context, { add, full, marks, asked }: Into): vo
   }
 }
 
-/** Memberships whose rows say something that is not recorded; enough of them for one step. */
-function pendingMemberships({ manifest, state, settings }: Context, asked: (key: Key) => boolean): Map<Key, Candidate> {
+/** Memberships whose rows say something that is not recorded. */
+function pendingMemberships({ manifest, state }: Context, asked: (key: Key) => boolean, most: number): Map<Key, Candidate> {
   const pending = new Map<Key, Candidate>();
   for (const [key, candidate] of state.memberships) {
     if (candidate.copies.length === 0 || !asked(key)) continue;
     if (examineContent(manifest, key, { copies: candidate.copies }).edit === 'put') pending.set(key, candidate);
     else state.memberships.delete(key);
-    if (pending.size >= settings.publishChangesMax) break;
+    if (pending.size >= most) break;
   }
   return pending;
 }
