@@ -91,7 +91,7 @@ const base = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'docbus-si
 const traces = resolve(import.meta.dirname, '../../.cache/simulation');
 const template = join(base, 'template.db');
 createTemplate(template);
-const workerData: WorkerData = { base, template, steps: values.steps, faults: values.faults };
+const workerData: WorkerData = { base, template, steps: values.steps, faults: values.faults, keep: values.keep };
 const workers = Array.from({ length: availableParallelism() }, () => new Worker(new URL('worker.ts', import.meta.url), { workerData }));
 
 /** Runs the jobs on all workers; `done` may end it early by returning false. */

@@ -199,7 +199,7 @@ const draws: Record<string, readonly [weight: number, draw: Draw]> = {
     ({ steps }, { rows }, random) => {
       const row = from(
         random,
-        rows.filter(({ path }) => path.includes('/url-')),
+        rows.filter(({ path }) => isWatchable(path)),
       );
       return row === undefined ? undefined : steps.watch(row.slug, row.path);
     },
@@ -226,12 +226,34 @@ export const embeds = new Set(['addRawText', 'uploadIntoFolder', 'uploadLink', '
 /** Operations that wait for Chroma or the embedder, which may take seconds: longer than an agent takes for things to have settled. */
 export const waits = new Set([...embeds, 'unembed', 'removeDocument', 'removeFolder']);
 
-/** What a re-sync of watched documents takes. */
-const watching = new Set(['uploadLink', 'watch', 'resyncWatched']);
+const isWatchable = (path: DocPath): boolean => path.includes('/url-');
+
+/** What it takes for a re-sync to go through several workspaces: a fetched document in more than one of them, watched, and changed at its source. */
+function drawWatching({ steps }: StandIn, { documents, slugs, rows }: Sight, random: Random): Operation {
+  const path = from(random, documents.filter(isWatchable));
+  const operation = { reset: false, since: 0 };
+  if (path === undefined) {
+    const link = { url: `https://site.test/${random.pick(words)}`, text: textOf(random), addToWorkspaces: slugs };
+    return { ...operation, name: 'uploadLink', steps: steps.uploadLink(link) };
+  }
+  const holding = slugs.filter((slug) => rows.some((row) => row.slug === slug && row.path === path));
+  const [slug] = holding;
+  if (slug === undefined || holding.length < 2) {
+    const without = slugs.filter((other) => !holding.includes(other));
+    return { ...operation, name: 'embed', steps: steps.embed(random.pick(without), path) };
+  }
+  const text = textOf(random);
+  async function* watchAndResync(): Steps<void> {
+    yield* steps.watch(slug as Slug, path as DocPath);
+    yield* steps.resyncWatched({ fetch: () => text, until: Number.MAX_SAFE_INTEGER });
+  }
+  return { ...operation, name: 'resyncWatched', steps: watchAndResync() };
+}
 
 /** Undefined where the operation that was drawn has nothing to work on. */
 export function drawOperation(app: StandIn, sight: Sight, random: Random, watchful = false): Operation | undefined {
-  const choices = Object.entries(draws).map(([name, [weight]]) => [watchful && watching.has(name) ? weight * 6 : weight, name] as const);
+  const choices = Object.entries(draws).map(([name, [weight]]) => [weight, name] as const);
+  if (watchful && sight.slugs.length > 1 && random.chance(0.6)) return drawWatching(app, sight, random);
   const name = sight.slugs.length === 0 ? random.pick(['createWorkspace', 'addRawText', 'importPage']) : random.weighted(choices);
   const steps = draws[name]?.[1](app, sight, random);
   return steps === undefined ? undefined : { name, steps, reset: name.startsWith('reset'), since: 0 };

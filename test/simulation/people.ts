@@ -29,7 +29,7 @@ export async function beginOperation(world: World, machine: Machine, slowly = wo
   const operation = drawOperation(app, sightOf(machine.storageDir, membershipRowsOn(reader), slugs), world.random, world.watchful);
   if (operation === undefined || (machine.model !== world.embedder.model && embeds.has(operation.name))) return;
   checkOwnGround(machine);
-  const slow = slowly > 0 && waits.has(operation.name) && world.random.chance(slowly);
+  const slow = slowly > 0 && waits.has(operation.name) && world.random.chance(world.watchful ? 0.8 : slowly);
   machine.operation = { ...operation, since: world.edits.length, slow };
   machine.covered = coveredOn(machine);
   world.trace(`${machine.id} people: ${slow ? 'slowly ' : ''}${operation.name}`);

@@ -117,6 +117,30 @@ export const plants: readonly Plant[] = [
     name: 'vectors without rows of document_vectors',
     options: (options) => withRecords(options, () => ({ addVectorIds: () => {} })),
   },
+  {
+    name: 'vectors that a slow AnythingLLM adds beside ours are not noticed',
+    options: (options) => withRecords(options, () => ({ vectorIdsAfter: (after) => ({ last: after, more: false, ids: new Map() }) })),
+  },
+  {
+    name: 'rows that go with their document are still said to be here',
+    options: (options) => {
+      let depth = 0;
+      return withManifest(options, (manifest) => ({
+        // Alone, it is said before they go; with others, once they are gone.
+        transaction: (work: () => unknown) => {
+          depth = 0;
+          return manifest.transaction(work);
+        },
+        record: (entry: Parameters<Manifest['record']>[0]) => {
+          depth += 1;
+          manifest.record(entry);
+        },
+        setApplied: (key: Parameters<Manifest['setApplied']>[0], applied: boolean) => {
+          if (applied || depth > 0) manifest.setApplied(key, applied);
+        },
+      }));
+    },
+  },
   { name: 'old vectors stay', options: (options) => withVectors(options, () => ({ remove: async () => {} })) },
   {
     name: 'a stale cache stays',

@@ -10,16 +10,18 @@ export type WorkerData = {
   readonly template: string;
   readonly steps: number;
   readonly faults: readonly FaultName[];
+  /** send the traces of what passes, too */
+  readonly keep: boolean;
 };
 export type Job = { readonly seed: number; readonly plant?: string };
 
-const { base, template, steps, faults } = workerData as WorkerData;
+const { base, template, steps, faults, keep } = workerData as WorkerData;
 const port = parentPort;
 const work = async ({ seed, plant: name }: Job): Promise<void> => {
   const plant = plants.find((one) => one.name === name);
   const directory = join(base, `seed-${seed}-${name === undefined ? 0 : plants.findIndex((one) => one.name === name) + 1}`);
   const result = await runSeed({ seed, directory, template, steps, faults: new Set(faults), ...(plant === undefined ? {} : { plant }) });
-  port?.postMessage(result.violation === undefined ? { ...result, trace: [] } : result);
+  port?.postMessage(result.violation === undefined && !keep ? { ...result, trace: [] } : result);
 };
 // A failure of the harness itself has to end the worker: main.ts hears of it as an error.
 port?.on('message', (job: Job) => {
