@@ -4,7 +4,7 @@ import { baseOn, isDocbusError, kindOf, parseKey, type Change, type Key } from '
 import { dropParts, partsOf, recordsOf } from '@docbus/log';
 import type { LogRecord } from '@docbus/log/port.ts';
 import type { Outgoing, Recorded } from '@docbus/replica/manifest.ts';
-import { clearCollection } from './apply.ts';
+import { clearCollection } from './apply-workspaces.ts';
 import { collectDeletions, firstDeletions } from './deletions.ts';
 import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';

@@ -1,0 +1,37 @@
+// The workspaces of a group: their rows, and the collections that come and go with them.
+import { DocbusError, parseKey, type Change, type Key, type Slug, type WorkspaceContent } from '@docbus/core';
+import { collectionName } from '@docbus/replica/collection-name.ts';
+import type { Work } from './apply-work.ts';
+import type { Context } from './context.ts';
+import { examineContent } from './examine.ts';
+import { keepContent, mayOverrule } from './give-way.ts';
+
+/**
+ * A workspace that is not here yet starts with an empty collection. One that lies there all the same is what a deletion left that
+ * AnythingLLM did not finish (it drops the collection last), and its vectors are in no row: nobody could ever remove them.
+ */
+export async function clearCollection({ replica: { records, vectors } }: Context, key: Key, signal: AbortSignal): Promise<void> {
+  const { slug } = parseKey(key) as { slug: Slug };
+  if (records.workspace(slug) !== undefined) return;
+  const name = collectionName(slug);
+  if (records.workspaces().some((other) => collectionName(other.slug) === name)) return; // two slugs may share one
+  await vectors.removeCollection(slug, signal);
+}
+
+export function writeWorkspace(work: Work, change: Change): void {
+  const { context } = work;
+  const { slug } = parseKey(change.key) as { slug: Slug };
+  const content = change.content as WorkspaceContent;
+  const current = context.replica.records.workspace(slug);
+  if (current !== undefined && examineContent(context.manifest, change.key, current).edit === 'put') {
+    if (!mayOverrule(work, change.key))
+      throw new DocbusError('aborted', `The workspace ${slug} was changed here and not yet published; publishing it first.`);
+    keepContent(work, change.key, current);
+  }
+  context.replica.records.putWorkspace(slug, content);
+}
+
+export function keepOverruledWorkspace(work: Work, key: Key, slug: Slug): void {
+  const current = work.context.replica.records.workspace(slug);
+  if (current !== undefined && examineContent(work.context.manifest, key, current).edit === 'put') keepContent(work, key, current);
+}
