@@ -21,14 +21,11 @@ import { idsHashOf, type Fill, type Recorded } from '@docbus/replica/manifest.ts
 import type { MembershipWrite } from '@docbus/replica/port.ts';
 import { isBootstrapping, type Context } from './context.ts';
 import { knownOf } from './examine.ts';
-import { recordedEmbedding } from './recorded.ts';
+import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
 import { rowMetadataOf } from './stale.ts';
 import { createVectorQueue, type VectorGroup, type VectorQueue } from './vector-queue.ts';
 import { vectorIdsOf } from './vector-ids.ts';
-
-/** The embedding that rows of a document are to hold. `load` is called at most once per materialise, when its vectors are needed. */
-export type WantedEmbedding = { readonly hash: string; readonly chunks: number; readonly load: () => Embedding };
 
 /** What is recorded, or will be once this work is done. */
 export type View = {

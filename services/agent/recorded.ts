@@ -1,9 +1,19 @@
 // What is recorded, out of the manifest's own copy of its payload.
-import { decodeEmbedding, DocbusError, embeddingKey, isDocbusError, type DocPath, type EmbeddingContent } from '@docbus/core';
+import {
+  decodeEmbedding,
+  DocbusError,
+  embeddingKey,
+  isDocbusError,
+  type DocPath,
+  type Embedding,
+  type EmbeddingContent,
+} from '@docbus/core';
 import { unpackPayload } from '@docbus/log/payload.ts';
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import type { Context } from './context.ts';
-import type { WantedEmbedding } from './materialise.ts';
+
+/** The embedding that rows of a document are to hold. `load` is called at most once per materialise, when its vectors are needed. */
+export type WantedEmbedding = { readonly hash: string; readonly chunks: number; readonly load: () => Embedding };
 
 /**
  * The payload of a present document or embedding, unpacked. Throws `manifest_corrupt` where the copy is gone or damaged: it is in the log
