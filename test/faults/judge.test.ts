@@ -56,6 +56,11 @@ test('what was deleted and is there again is extra, unless a put that was not he
     judge({ ...evidence, edits: [edit('', 'one', 'b'), edit('one', '', 'a', { recorded: false })], finals: finals('one') }).extra.length,
     0,
   );
+  // Both came to the same, and whoever deleted it had not heard of the other's yet.
+  const both = [edit('', 'one', 'b'), edit('', 'one'), edit('one', '', 'a', { recorded: false })];
+  const others = { ...change('one', 'b', 1), at: (both[2]?.at ?? 0) - 1 };
+  assert.equal(judge({ ...evidence, edits: both, changes: [others], finals: finals('one') }).extra.length, 0);
+  assert.equal(judge({ ...evidence, edits: both, finals: finals('one') }).extra.length, 1);
   const late = { ...change('one', 'b', 2), at: (edits[1]?.at ?? 0) + 1 };
   assert.equal(judge({ ...evidence, edits, changes: [late], finals: finals('one') }).extra.length, 0);
 });

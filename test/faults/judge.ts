@@ -60,7 +60,11 @@ function cameBack({ key, before, seq, replica, at, recorded }: Edit, { edits, ch
   if (!finals.some((final) => final.get(key) === before)) return false;
   if (edits.some((later) => later.after === before && later.seq > seq)) return false;
   // A put that its replica had not heard of, or not to the end, wins over a deletion.
-  if (!recorded && !edits.some((made) => made.replica === replica && made.after === before)) return false;
+  const isOwn = edits.some((made) => made.replica === replica && made.after === before);
+  const isOfOthers = changes.some(
+    ({ change, at: seen }) => change.hash === before && change.version.replica !== replica && seen > at - OUTAGE_MS,
+  );
+  if (!recorded && (!isOwn || isOfOthers)) return false;
   return !changes.some(({ change, at: seen }) => change.state === 'present' && seen >= at && change.version.replica !== replica);
 }
 
