@@ -2,20 +2,22 @@
 // the wrong ones sealed. A replica that gets wrong ones must not append everything it knows: so it refills the log only where it
 // could open most of what the others appended.
 import { secretId } from '@docbus/log';
-import type { Agent } from './agent.ts';
 import type { Context } from './context.ts';
 import type { Batch } from './incoming.ts';
+import type { StartOverReason } from './start-over.ts';
 
 const SECRETS = 'secrets';
 const TRIAL = 'secrets_trial';
 /** in the place of a secret's id */
 const UNSEALED = 'none';
 
+type Restartable = { readonly context: Context; readonly startOver: (reason: StartOverReason) => void };
+
 /**
  * Before the first step. Where what this replica sealed last does not open any more, everything it knows has to be met in the log or
  * appended again; where it only has a further secret, what was refused may open now.
  */
-export function noteSecrets({ context: { manifest }, startOver }: Pick<Agent, 'context' | 'startOver'>, secrets: readonly string[]): void {
+export function noteSecrets({ context: { manifest }, startOver }: Restartable, secrets: readonly string[]): void {
   const now = secrets.map(secretId);
   const before = (manifest.meta(SECRETS) ?? UNSEALED).split(' ');
   const after = now.length === 0 ? [UNSEALED] : now;

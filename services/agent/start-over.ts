@@ -1,0 +1,23 @@
+// Starting over: the checkpoint is forgotten and the log read again, and what it may have lost is met there or put back.
+import type { Context } from './context.ts';
+
+export type StartOverReason = 'position_expired' | 'log_tail_lost' | 'log_recreated' | 'secrets_changed' | 'secret_added' | 'asked';
+
+const LOST: readonly StartOverReason[] = ['log_tail_lost', 'log_recreated', 'secrets_changed'];
+
+/** A log whose retention takes less than the replicas hold would be filled and cut in turn. */
+const REFILL_AFTER_RETENTION_MS = 24 * 60 * 60 * 1000;
+
+export function startOver({ manifest, state, logger, clock }: Context, reason: StartOverReason): void {
+  const refilledAt = Number(manifest.meta('refilled') ?? -Infinity);
+  const isCut = reason === 'position_expired' && clock.now() - refilledAt >= REFILL_AFTER_RETENTION_MS;
+  manifest.transaction(() => {
+    manifest.setMeta('checkpoint', undefined);
+    if (isCut) manifest.setMeta('refilled', String(clock.now()));
+    if (isCut || LOST.includes(reason)) manifest.setAllLogged(false);
+    // What still cannot be read is met again. (Where records are gone from the log, what is kept of them is all there is.)
+    if (reason === 'secrets_changed' || reason === 'secret_added') manifest.dropUnreadable();
+  });
+  state.caughtUp = state.atEnd = false;
+  logger.warn({ reason }, 'reading the log from its first record');
+}
