@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DocbusError } from '@docbus/core';
-import { randomUuid, runMain, stopSignal, systemClock } from '@docbus/runtime';
+import { runMain, stopSignal, systemClock } from '@docbus/runtime';
+import { openBenchLog } from './broker.ts';
 import { machineFacts, type Bench } from './outcome.ts';
 
 /** Loaded when asked for. */
@@ -13,16 +14,18 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   propagate: async () => (await import('./propagate.ts')).bench,
   wire: async () => (await import('./wire.ts')).bench,
   idle: async () => (await import('./idle.ts')).bench,
+  log: async () => (await import('./log.ts')).bench,
 };
 
-const usage = `usage: npm run bench -- NAME [--quick] [--only PART] [--log URL]
+const usage = `usage: npm run bench -- NAME [--quick] [--only PART] [--log LOG]
 
 NAME is one of ${Object.keys(benches).join(', ')}. Progress first, then one line of JSON: figures, goals and whether each is met.
 Goals are ratios within one run. They are meant for a machine that does nothing else.
 
   --quick     a few seconds, to see that it works
   --only PART only the parts with this in their name
-  --log URL   measure on this log instead of a SQLite file; {run} in it becomes another word for each log that is needed`;
+  --log LOG   measure on this log instead of a SQLite file: kafka or rabbitmq (a broker is started), or a URL, in which {run}
+              becomes another word for each log that is needed; for the bench of logs itself: the only one to measure`;
 
 const signal = stopSignal();
 
@@ -36,16 +39,17 @@ await runMain(async () => {
     void process.stdout.write(`${((systemClock.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
   say(`${name}: ${bench.about}`);
   const directory = mkdtempSync(join(tmpdir(), `docbus-bench-${name}-`));
-  const logUrl = (place: string): string =>
-    log === undefined ? `sqlite:${join(place, 'log.db')}` : log.replaceAll('{run}', randomUuid(systemClock).slice(0, 8));
   // Child processes do not keep this one alive, and there are moments in which nothing else would.
   const alive = setInterval(() => {}, 1000);
   try {
-    const { figures, goals } = await bench.run({ quick, only, logUrl, directory, say, signal });
+    // The bench of logs starts its own.
+    await using benchLog = name === 'log' ? undefined : await openBenchLog(log ?? 'sqlite', directory, signal);
+    const logUrl = (place: string): string => benchLog?.url(place) ?? '';
+    const { figures, goals } = await bench.run({ quick, only, log, logUrl, directory, say, signal });
     for (const { name: goal, goal: wanted, value, met } of goals) say(`${met ? 'met   ' : 'MISSED'} ${goal} = ${value} (goal ${wanted})`);
     const met = goals.every((goal) => goal.met);
     const seconds = Math.round((systemClock.now() - started) / 1000);
-    const logKind = log === undefined ? 'sqlite' : (log.split(':')[0] ?? '');
+    const logKind = benchLog?.kind ?? log ?? 'all';
     process.stdout.write(
       `${JSON.stringify({ bench: name, quick, log: logKind, met, goals, figures, machine: machineFacts(), seconds })}\n`,
     );

@@ -14,6 +14,8 @@ export type BenchOptions = {
   readonly quick: boolean;
   /** narrows to the parts with this in their name, where a bench has parts */
   readonly only: string | undefined;
+  /** what was asked for as the log: a kind or a URL */
+  readonly log: string | undefined;
   /** Address of the log for one run; a new and empty one each time. `directory` is the run's own. */
   readonly logUrl: (directory: string) => string;
   /** a directory of the bench's own, removed afterwards */

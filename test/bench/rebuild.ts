@@ -118,8 +118,9 @@ async function sendRaw({ directory, signal }: BenchOptions, requests: readonly P
   }
 }
 
-/** Documents in groups, as agents publish them: files, then embeddings, then memberships. */
-const GROUP = 60;
+/** Documents in groups, as agents publish them: files, then embeddings, then memberships; a step of theirs ends after so many changes or bytes. */
+const GROUP_DOCUMENTS = 60;
+const GROUP_BYTES = 8 << 20;
 
 async function writeLog(
   { directory, logUrl, signal, say }: BenchOptions,
@@ -131,8 +132,10 @@ async function writeLog(
   const url = logUrl(place);
   await using log = await openLog(url, { replica: 'author', clock: systemClock }, signal);
   await log.append(workspaceRecords(), signal);
-  for (let from = 0; from < documents.length; from += GROUP) {
-    const records = documents.slice(from, from + GROUP).map(documentRecords);
+  const packedBytes = (documents[0]?.embedding.vectors.byteLength ?? 0) * 0.8;
+  const group = Math.max(1, Math.min(GROUP_DOCUMENTS, Math.floor(GROUP_BYTES / packedBytes)));
+  for (let from = 0; from < documents.length; from += group) {
+    const records = documents.slice(from, from + group).map(documentRecords);
     await log.append(
       [...records.flatMap((of) => of.document), ...records.flatMap((of) => of.embedding), ...records.flatMap((of) => of.membership)],
       signal,
