@@ -22,6 +22,7 @@ import { createLoop } from './run.ts';
 import { createStatusReader } from './status.ts';
 
 export const TOKEN = 'hush-hush';
+export const DOCUMENT_BYTES_MAX = 1 << 16;
 const never = new AbortController().signal;
 
 /** `change` replaces ports or settings. Nothing runs before `loop.run` is called or a step is. */
@@ -38,7 +39,7 @@ export function openTestAgent(t: TestContext, change: (options: AgentOptions) =>
     rmSync(storageDir, { recursive: true });
   });
   const replica = {
-    documents: openDocuments({ storageDir, clock, documentBytesMax: 1 << 20 }),
+    documents: openDocuments({ storageDir, clock, documentBytesMax: DOCUMENT_BYTES_MAX }),
     caches: openCaches({ storageDir, clock }),
     records,
     vectors: createFakeVectors(createFakeChroma()),

@@ -142,7 +142,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
       replica.records.removeWorkspace(slug);
       await replica.vectors.removeCollection(slug, signal);
     }
-    for (const { key } of byKind('document', 'deleted')) removeDocument(work, pathOf(key));
+    for (const { key } of byKind('document', 'deleted')) attemptKey(work, key, () => removeDocument(work, pathOf(key)));
     await onDisk;
     if (group.winners.some(({ change }) => change.state === 'deleted')) await syncedFiles(context);
 

@@ -19,6 +19,8 @@ export function makeWay(
   const { manifest, clock, settings, state, conflicts } = context;
   const look = examineDocument(context, path);
   if (look.picture === 'unsettled') {
+    // One that is too large, or is no regular file, is somebody's all the same and cannot be kept aside: it refuses the change.
+    context.replica.documents.read(path);
     const since = state.absentSince.get(key) ?? clock.now();
     state.absentSince.set(key, since);
     if (clock.now() - since < settings.settleMs * UNSETTLED_PATIENCE)
