@@ -1,7 +1,7 @@
 // How a process learns that another one appended to the SQLite log, without polling: who appends writes a byte to `<log>-hint`
 // after its transaction, and everybody watches the directory for that name. Writes to SQLite's own WAL come before the records
 // can be read, so they would hint too early. Where a byte or an event is lost, a slow timer makes up for it.
-import { watch, writeFileSync, type FSWatcher } from 'node:fs';
+import { closeSync, constants, openSync, watch, writeSync, type FSWatcher } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Clock } from '@docbus/runtime';
 import { createWake } from './wake.ts';
@@ -14,7 +14,13 @@ const hintPath = (path: string) => `${path}-hint`;
 /** Tells every watcher of the log that there is something to read. */
 export function tellOthers(path: string): void {
   try {
-    writeFileSync(hintPath(path), '.');
+    // Not cut to nothing before: a file that is cut and written anew is put on the disk at once by ext4, and who appends would wait for it.
+    const file = openSync(hintPath(path), constants.O_WRONLY | constants.O_CREAT, 0o666);
+    try {
+      writeSync(file, '.', 0);
+    } finally {
+      closeSync(file);
+    }
   } catch {
     // Only a hint: the records are in the log, and the watchers' timers will find them.
   }

@@ -77,14 +77,13 @@ class SqliteLog implements Log {
       const epochs = epochsFrom(database, number);
       const positionOf = (position: number): Position =>
         formatPosition('sqlite', identity, { number: position, mark: epochOf(epochs, position) });
+      rows.setReturnArrays(true);
+      // Nearly all records have the same headers.
+      let shared: { readonly text: string; readonly headers: Record<string, string> } | undefined;
       for (const row of rows.iterate(number, limits.recordsMax)) {
-        const record: ReadRecord = {
-          key: row['key'] as string,
-          value: row['value'] as Uint8Array,
-          headers: JSON.parse(row['headers'] as string) as Record<string, string>,
-          time: row['time'] as number,
-          position: positionOf(row['position'] as number),
-        };
+        const [place, key, value, text, time] = row as unknown as [number, string, Uint8Array, string, number];
+        if (shared?.text !== text) shared = { text, headers: JSON.parse(text) as Record<string, string> };
+        const record: ReadRecord = { key, value, headers: shared.headers, time, position: positionOf(place) };
         bytes += recordBytes(record);
         if (bytes > limits.bytesMax && found.length > 0) break;
         found.push(record);

@@ -147,18 +147,18 @@ async function openBareRabbit(address: string, stream: string): Promise<BareLog>
     append: async (records) => {
       let waiting = 0;
       let wake = (): void => {};
-      let problem: unknown;
+      let problem: Error | undefined;
       for (const { key, value, headers } of records) {
         while (waiting >= RABBIT_WINDOW) await new Promise<void>((resolve) => (wake = resolve));
         waiting += 1;
-        channel.publish('', stream, value as Buffer, { persistent: true, headers: { ...headers, key } }, (error) => {
-          problem ??= error;
+        channel.publish('', stream, value as Buffer, { persistent: true, headers: { ...headers, key } }, (error: unknown) => {
+          if (error instanceof Error) problem ??= error;
           waiting -= 1;
           wake();
         });
       }
       while (waiting > 0) await new Promise<void>((resolve) => (wake = resolve));
-      if (problem !== undefined && problem !== null) throw problem;
+      if (problem !== undefined) throw problem;
     },
     readAll: async (count) => {
       const meter = createMeter(count);

@@ -66,7 +66,7 @@ async function measure(kind: LogKind, options: BenchOptions): Promise<Measured> 
     mkdirSync(own);
     await using log = await openLog(server.url(own), { replica: 'bench', clock: systemClock }, signal);
     await using bare = await openBare(kind, server.address, own);
-    const rounds = quick ? 2 : 5;
+    const rounds = quick ? 2 : 9;
     const appended: Rates = { driver: [], bare: [] };
     // The first ones find connections, topics and code cold.
     for (let turn = -1; turn < rounds; turn++) {
