@@ -48,11 +48,8 @@ test('what cannot be replicated from here is not overwritten nor removed by what
     assert.equal(readFileSync(file, 'utf8'), content);
     assert.equal(readFileSync(join(documents, 'f', 'link.json'), 'utf8'), '{}');
     assert.deepEqual(
-      manifest
-        .quarantined()
-        .map(({ key, code, change }) => [key, code, change?.state])
-        .toSorted(),
-      [large, link].map((key) => [key, key === large ? 'document_too_large' : 'path_refused', changeOf(key).state]),
+      new Set(manifest.quarantined().map(({ key, code, change }) => `${key} ${code} ${change?.state}`)),
+      new Set([`${large} document_too_large ${changeOf(large).state}`, `${link} path_refused ${changeOf(link).state}`]),
     );
   }
 });
