@@ -47,6 +47,16 @@ export function readVerb<V extends string>(
   return { verb, rest };
 }
 
+/** What a verb is to be done to: names, or undefined for everything (--all). One of both must be said: nothing is never taken for everything. */
+export function readChosen(
+  command: string,
+  verb: string,
+  { names, all = false, what }: { readonly names: readonly string[]; readonly all: boolean | undefined; readonly what: 'ids' | 'keys' },
+): readonly string[] | undefined {
+  if (all === names.length > 0) throw wrongUsage(command, `docbus ${command} ${verb} takes either ${what} or --all.`);
+  return all ? undefined : names;
+}
+
 export function refuseMore(command: string, rest: readonly string[]): void {
   if (rest.length > 0) throw wrongUsage(command, `docbus ${command} takes no ${JSON.stringify(rest[0])} here.`);
 }

@@ -2,7 +2,7 @@
 import { conflictsSchema, doneSchema } from '@docbus/agent/api.ts';
 import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
-import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
+import { readArguments, readChosen, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
 import { formatTable } from './table.ts';
 
 const LIMIT = 50;
@@ -30,10 +30,10 @@ dismiss needs DOCBUS_TOKEN, the same as the agent's.`,
       json: { type: 'boolean' },
       limit: { type: 'string' },
     });
-    const { verb, rest: ids } = readVerb('conflicts', positionals, ['list', 'dismiss']);
+    const { verb, rest: names } = readVerb('conflicts', positionals, ['list', 'dismiss']);
     const agent = openAgent(agentUrl('conflicts', values.agent, environment), environment, signal);
     if (verb === 'list') {
-      refuseMore('conflicts list', ids);
+      refuseMore('conflicts list', names);
       const limit = values.limit ?? String(LIMIT);
       if (!/^[1-9]\d{0,8}$/.test(limit)) throw wrongUsage('conflicts', `--limit takes a number of at least 1, not ${limit}.`);
       const { conflicts, total } = await agent.get(`/conflicts?limit=${limit}`, conflictsSchema);
@@ -45,10 +45,10 @@ dismiss needs DOCBUS_TOKEN, the same as the agent's.`,
         print(`${total - conflicts.length} older ones are not shown; docbus conflicts --limit ${total} shows all.`);
       return;
     }
-    if ((values.all === true) === ids.length > 0) throw wrongUsage('conflicts', 'docbus conflicts dismiss takes either ids or --all.');
+    const ids = readChosen('conflicts', verb, { names, all: values.all, what: 'ids' });
     const files = values['delete-files'] === true;
-    const { done } = await agent.post('/conflicts/dismiss', ids.length > 0 ? { ids, files } : { files }, doneSchema);
+    const { done } = await agent.post('/conflicts/dismiss', { ids, files }, doneSchema);
     print(`Dismissed ${done} ${done === 1 ? 'conflict' : 'conflicts'}.${files ? ' Their files are gone.' : ''}`);
-    return done === 0 && ids.length > 0 ? 1 : 0;
+    return done === 0 && ids !== undefined ? 1 : 0;
   },
 };

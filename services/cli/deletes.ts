@@ -2,7 +2,7 @@
 import { deletesSchema, doneSchema } from '@docbus/agent/api.ts';
 import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
-import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
+import { readArguments, readChosen, readVerb, refuseMore, type Command } from './command.ts';
 import { formatTable } from './table.ts';
 
 export const command: Command = {
@@ -22,18 +22,18 @@ approve and revert need DOCBUS_TOKEN, the same as the agent's.`,
       all: { type: 'boolean' },
       json: { type: 'boolean' },
     });
-    const { verb, rest: keys } = readVerb('deletes', positionals, ['list', 'approve', 'revert']);
+    const { verb, rest: names } = readVerb('deletes', positionals, ['list', 'approve', 'revert']);
     const agent = openAgent(agentUrl('deletes', values.agent, environment), environment, signal);
     if (verb === 'list') {
-      refuseMore('deletes list', keys);
+      refuseMore('deletes list', names);
       const { deletes } = await agent.get('/deletes', deletesSchema);
       if (values.json === true) return print(JSON.stringify(deletes, null, 2));
       const rows = deletes.map(({ key, reason, since, approved }) => [key, formatTime(since), approved ? 'approved' : reason]);
       return print(deletes.length === 0 ? 'No deletions are held.' : formatTable([['key', 'since', 'reason'], ...rows]));
     }
-    if ((values.all === true) === keys.length > 0) throw wrongUsage('deletes', `docbus deletes ${verb} takes either keys or --all.`);
-    const { done } = await agent.post(`/deletes/${verb}`, keys.length > 0 ? { keys } : {}, doneSchema);
+    const keys = readChosen('deletes', verb, { names, all: values.all, what: 'keys' });
+    const { done } = await agent.post(`/deletes/${verb}`, { keys }, doneSchema);
     print(`${verb === 'approve' ? 'Approved' : 'Reverted'} ${done} ${done === 1 ? 'deletion' : 'deletions'}.`);
-    return done === 0 && keys.length > 0 ? 1 : 0;
+    return done === 0 && keys !== undefined ? 1 : 0;
   },
 };

@@ -2,7 +2,7 @@
 import { doneSchema, quarantineSchema } from '@docbus/agent/api.ts';
 import { formatTime } from '@docbus/runtime';
 import { agentUrl, openAgent } from './agent-client.ts';
-import { readArguments, readVerb, refuseMore, wrongUsage, type Command } from './command.ts';
+import { readArguments, readChosen, readVerb, refuseMore, type Command } from './command.ts';
 import { formatTable } from './table.ts';
 
 export const command: Command = {
@@ -24,10 +24,10 @@ retry and drop need DOCBUS_TOKEN, the same as the agent's.`,
       all: { type: 'boolean' },
       json: { type: 'boolean' },
     });
-    const { verb, rest: ids } = readVerb('quarantine', positionals, ['list', 'retry', 'drop']);
+    const { verb, rest: names } = readVerb('quarantine', positionals, ['list', 'retry', 'drop']);
     const agent = openAgent(agentUrl('quarantine', values.agent, environment), environment, signal);
     if (verb === 'list') {
-      refuseMore('quarantine list', ids);
+      refuseMore('quarantine list', names);
       const { quarantine } = await agent.get('/quarantine', quarantineSchema);
       if (values.json === true) return print(JSON.stringify(quarantine, null, 2));
       const rows = quarantine.map(({ id, key, code, message, time }) => [id, key ?? '-', formatTime(time), code, message]);
@@ -35,10 +35,10 @@ retry and drop need DOCBUS_TOKEN, the same as the agent's.`,
         quarantine.length === 0 ? 'Nothing is in quarantine.' : formatTable([['id', 'key', 'since', 'code', 'reason'], ...rows]),
       );
     }
-    if ((values.all === true) === ids.length > 0) throw wrongUsage('quarantine', `docbus quarantine ${verb} takes either ids or --all.`);
-    const { done } = await agent.post(`/quarantine/${verb}`, ids.length > 0 ? { ids } : {}, doneSchema);
+    const ids = readChosen('quarantine', verb, { names, all: values.all, what: 'ids' });
+    const { done } = await agent.post(`/quarantine/${verb}`, { ids }, doneSchema);
     if (verb === 'drop') print(`Forgot ${done} ${done === 1 ? 'record' : 'records'}.`);
     else print(`Retrying ${done} ${done === 1 ? 'change' : 'changes'}; docbus quarantine list shows what comes back.`);
-    return done === 0 && ids.length > 0 ? 1 : 0;
+    return done === 0 && ids !== undefined ? 1 : 0;
   },
 };
