@@ -10,6 +10,8 @@ import type { Log, LogEnd, LogOptions, LogRecord, Position, ReadLimits, ReadReco
 
 /** One transaction is at most this long, so that neither the process nor another writer waits long for a bulk append. */
 const transactionLimits = { records: 1000, bytes: 8 << 20 };
+/** One reading takes its rows in slices, so that rows that do not fit are not read in vain. */
+const SLICE_ROWS_MAX = 100;
 /** Pauses between attempts at a lock that somebody else holds; the last one repeats until `busyMs` are over. */
 const busyPausesMs = [1, 2, 5, 10, 20, 50];
 
@@ -80,13 +82,21 @@ class SqliteLog implements Log {
       rows.setReturnArrays(true);
       // Nearly all records have the same headers.
       let shared: { readonly text: string; readonly headers: Record<string, string> } | undefined;
-      for (const row of rows.iterate(number, limits.recordsMax)) {
-        const [place, key, value, text, time] = row as unknown as [number, string, Uint8Array, string, number];
-        if (shared?.text !== text) shared = { text, headers: JSON.parse(text) as Record<string, string> };
-        const record: ReadRecord = { key, value, headers: shared.headers, time, position: positionOf(place) };
-        bytes += recordBytes(record);
-        if (bytes > limits.bytesMax && found.length > 0) break;
-        found.push(record);
+      let last = number;
+      for (let slice = 16; found.length < limits.recordsMax;) {
+        const asked = Math.min(slice, limits.recordsMax - found.length);
+        const some = rows.all(last, asked) as unknown as [number, string, Uint8Array, string, number][];
+        for (const [place, key, value, text, time] of some) {
+          if (shared?.text !== text) shared = { text, headers: JSON.parse(text) as Record<string, string> };
+          const record: ReadRecord = { key, value, headers: shared.headers, time, position: positionOf(place) };
+          bytes += recordBytes(record);
+          if (bytes > limits.bytesMax && found.length > 0) return found;
+          found.push(record);
+          last = place;
+        }
+        if (some.length < asked) break;
+        // As many as should fit: a row at a time costs twice as much.
+        slice = Math.max(1, Math.min(SLICE_ROWS_MAX, Math.floor((limits.bytesMax - bytes) / (bytes / found.length))));
       }
       return found;
     }, signal);
