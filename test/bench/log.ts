@@ -15,7 +15,7 @@ const GOAL = 0.8;
 const APPEND = { records: 200, bytes: 8 << 20 };
 const READ = { recordsMax: 4000, bytesMax: 16 << 20 };
 const SIZES = [
-  { name: '1KB', bytes: 1 << 10, records: 4_000 },
+  { name: '1KB', bytes: 1 << 10, records: 2_000 },
   { name: '64KB', bytes: 64 << 10, records: 320 },
   { name: '512KB', bytes: 512 << 10, records: 48 },
 ] as const;
@@ -66,7 +66,7 @@ async function measure(kind: LogKind, options: BenchOptions): Promise<Measured> 
     mkdirSync(own);
     await using log = await openLog(server.url(own), { replica: 'bench', clock: systemClock }, signal);
     await using bare = await openBare(kind, server.address, own);
-    const rounds = quick ? 2 : 9;
+    const rounds = quick ? 2 : 7;
     const appended: Rates = { driver: [], bare: [] };
     // The first ones find connections, topics and code cold.
     for (let turn = -1; turn < rounds; turn++) {
