@@ -1,5 +1,5 @@
 // The workspaces of a group: their rows, and the collections that come and go with them.
-import { DocbusError, parseKey, type Change, type Key, type Slug, type WorkspaceContent } from '@docbus/core';
+import { DocbusError, membershipKey, parseKey, type Change, type Key, type Slug, type WorkspaceContent } from '@docbus/core';
 import { collectionName } from '@docbus/replica/collection-name.ts';
 import type { Work } from './apply-work.ts';
 import type { Context } from './context.ts';
@@ -29,6 +29,24 @@ export function writeWorkspace(work: Work, change: Change): void {
     keepContent(work, change.key, current);
   }
   context.replica.records.putWorkspace(slug, content);
+}
+
+/**
+ * Rows that came while the vectors of the others were being removed: a person embedded something into the workspace meanwhile. They are
+ * published before the workspace goes, so that they are there again should it come back.
+ */
+export function keepLateRows(work: Work, slug: Slug): void {
+  const { manifest, replica } = work.context;
+  for (const { path, copies } of replica.records.membershipsIn(slug)) {
+    const key = membershipKey(slug, path);
+    if (examineContent(manifest, key, { copies }).edit !== 'put') continue;
+    if (!mayOverrule(work, key))
+      throw new DocbusError(
+        'aborted',
+        `${path} was embedded into the workspace ${slug} while that was being removed; publishing it first.`,
+      );
+    keepContent(work, key, { copies });
+  }
 }
 
 export function keepOverruledWorkspace(work: Work, key: Key, slug: Slug): void {

@@ -16,7 +16,7 @@ import { checkDocuments, checkEmbeddings } from './apply-checks.ts';
 import { dropCache, removeDocument, syncedFiles, writeCache, writeDocument } from './apply-files.ts';
 import { affectedMemberships, viewOf } from './apply-view.ts';
 import { attemptKey, pathOf, type Embedded, type Work } from './apply-work.ts';
-import { clearCollection, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
+import { clearCollection, keepLateRows, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
 import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { groupsOf, type Group, type Winner } from './groups.ts';
 import { beginMaterialise, openVectorQueue, type Materialised } from './materialise.ts';
@@ -139,6 +139,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     for (const { key } of byKind('workspace', 'deleted')) {
       const { slug } = parseKey(key) as { slug: Slug };
       keepOverruledWorkspace(work, key, slug);
+      keepLateRows(work, slug);
       replica.records.removeWorkspace(slug);
       await replica.vectors.removeCollection(slug, signal);
     }

@@ -1,25 +1,36 @@
 // An embedding is deleted only together with its document. Where the document stays, because somebody who had not heard of the deletion
 // changed it, the embedding's deletion would leave it without vectors for good: AnythingLLM embeds from its cache, so nothing about the
-// embedding has changed that would be published. Whoever changed the document publishes its embedding again.
-import { baseOn, documentKey, parseKey, type Change } from '@docbus/core';
+// embedding has changed that would be published. Whoever still has it publishes it again; that several do so costs a record each.
+import { baseOn, documentKey, parseKey, workspaceKey, type Change, type DocPath, type Key, type State } from '@docbus/core';
 import type { Outgoing } from '@docbus/replica/manifest.ts';
 import { isBootstrapping, type Context } from './context.ts';
 import type { Winner } from './groups.ts';
 
 /** What to publish after these winners, of which `all` is the whole batch. To be asked before they are recorded: the payload goes with the entry. */
 export function revivalsOf(
-  { manifest, settings, clock }: Pick<Context, 'manifest' | 'settings' | 'clock'>,
+  context: Pick<Context, 'manifest' | 'settings' | 'clock'>,
   winners: readonly Winner[],
   all: readonly Winner[],
 ): readonly Outgoing[] {
+  const { manifest, settings, clock } = context;
   if (isBootstrapping(manifest)) return [];
+  const coming = new Map(all.map(({ change: { key, state } }) => [key, state]));
+  const stateOf = (key: Key): State | undefined => coming.get(key) ?? manifest.entry(key)?.state;
+  const isEmbedded = (path: DocPath): boolean => {
+    const recorded = manifest.membershipsOf(path).map(({ key }) => key);
+    return [...recorded, ...coming.keys()].some((key) => {
+      const parsed = parseKey(key);
+      return (
+        parsed.kind === 'membership' && parsed.path === path && [key, workspaceKey(parsed.slug)].every((one) => stateOf(one) === 'present')
+      );
+    });
+  };
   return winners.flatMap(({ change: deletion }) => {
     const parsed = parseKey(deletion.key);
     if (parsed.kind !== 'embedding' || deletion.state !== 'deleted') return [];
-    const document = all.find(({ change }) => change.key === documentKey(parsed.path))?.change ?? manifest.entry(documentKey(parsed.path));
     const entry = manifest.entry(deletion.key);
     const payload = manifest.payload(deletion.key);
-    if (document?.state !== 'present' || document.version.replica !== settings.replicaId) return [];
+    if (stateOf(documentKey(parsed.path)) !== 'present' || !isEmbedded(parsed.path)) return [];
     if (entry?.state !== 'present' || entry.content === null || payload?.hash !== entry.hash) return [];
     const change: Change = {
       key: entry.key,
