@@ -1,7 +1,7 @@
 // Hints from the file system: which places may have changed since the last look. A lost one costs a sweep interval.
 // chokidar follows the folders as they come and go (AnythingLLM deletes and re-creates vector-cache/ whole); what happens
 // inside each of them comes from folder-watch.ts, so that nothing is kept for each file.
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { watch as watchTree } from 'chokidar';
 import { codeOf, isAbsence, isTemporaryName } from './files.ts';
@@ -59,8 +59,13 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   const watchDocuments = (folder: string): void => arm(join(documents, folder), (name) => pending.document(folder, name));
   const watchCaches = (): void => arm(caches, (name) => pending.cache(name));
 
+  let documentsWere = identityOf(documents);
+
   /** Compares the folders that are there with those under watch. What came is watched and hinted; what went has told so itself. */
   function lookAtFolders(): void {
+    const documentsAre = identityOf(documents);
+    if (documentsWere !== undefined && documentsAre !== documentsWere) pending.documents();
+    documentsWere = documentsAre;
     if (!watched.has(caches)) {
       watchCaches();
       if (watched.has(caches)) pending.cache(undefined);
@@ -97,6 +102,7 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   tree.on('all', lookAtFolders);
   tree.on('ready', lookAtFolders);
   tree.on('unlinkDir', (path) => {
+    // chokidar looks at one folder at most once a second, so that documents/ may have gone before it was seen.
     if (path === documents || path === storageDir) pending.documents();
   });
 
@@ -109,6 +115,16 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   } finally {
     for (const watch of watched.values()) watch[Symbol.dispose]();
     await tree.close();
+  }
+}
+
+/** undefined where there is no such folder, or it cannot be looked at. */
+function identityOf(path: string): string | undefined {
+  try {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+  } catch {
+    return undefined;
   }
 }
 
