@@ -1,7 +1,7 @@
 // Which winners of a group can be applied here at all: whole payloads, vectors of our embedder, documents in whose place nothing is lost.
 import { decodeEmbedding, DocbusError, parseKey, type Change, type DocPath, type EmbeddingContent, type Key } from '@docbus/core';
 import { attemptKey, pathOf, unpack, type Work } from './apply-work.ts';
-import type { Context } from './context.ts';
+import { wasRemovedHere, type Context } from './context.ts';
 import { examineCache } from './examine.ts';
 import { makeWay } from './give-way.ts';
 
@@ -46,9 +46,11 @@ function checkFingerprint(
 
 type DocumentWrite = { readonly path: DocPath; readonly bytes: Uint8Array; readonly hash: string };
 
-/** Which documents are to be written. Keeps aside what gives way; throws `aborted` where an edit has to be published first. */
-export function checkDocuments(work: Work): readonly DocumentWrite[] {
+/** Which documents are to be written, and which are here then. Keeps aside what gives way; throws `aborted` where an edit has to be published first. */
+export function checkDocuments(work: Work): { readonly writes: readonly DocumentWrite[]; readonly here: readonly Change[] } {
+  const { replica, manifest, state } = work.context;
   const writes: DocumentWrite[] = [];
+  const here: Change[] = [];
   for (const winner of work.group.winners) {
     const parsed = parseKey(winner.change.key);
     if (parsed.kind !== 'document' || winner.change.state === 'deleted') continue;
@@ -56,9 +58,15 @@ export function checkDocuments(work: Work): readonly DocumentWrite[] {
       const bytes = unpack(work, winner);
       work.documents.set(parsed.path, bytes);
       const there = makeWay(work, winner.change.key, parsed.path, winner.change.hash);
+      const isGone = replica.documents.signature(parsed.path) === undefined && replica.documents.exists();
+      if (isGone && wasRemovedHere(manifest, winner.change)) {
+        state.documents.add(parsed.path);
+        return;
+      }
+      here.push(winner.change);
       if (there?.hash === winner.change.hash) work.marks.push(...there.marks);
       else writes.push({ path: parsed.path, bytes, hash: winner.change.hash });
     });
   }
-  return writes;
+  return { writes, here };
 }

@@ -17,7 +17,7 @@ import { dropCache, removeDocument, syncedFiles, writeCache, writeDocument } fro
 import { affectedMemberships, viewOf } from './apply-view.ts';
 import { attemptKey, pathOf, type Embedded, type Work } from './apply-work.ts';
 import { clearCollection, keepLateRows, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
-import { isBootstrapping, type Context, type Mark } from './context.ts';
+import { isBootstrapping, markLanded, wasRemovedHere, type Context, type Mark } from './context.ts';
 import { groupsOf, type Group, type Winner } from './groups.ts';
 import { beginMaterialise, openVectorQueue, type Materialised } from './materialise.ts';
 import type { VectorGroup } from './vector-queue.ts';
@@ -116,10 +116,21 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
       if (!work.refused.has(change.key)) manifest.putIntent({ ...change, revision: change.version.revision });
   });
 
-  for (const { path, bytes, hash } of documents) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));
+  for (const { path, bytes, hash } of documents.writes) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));
+  const here = documents.here.filter(({ key }) => !work.refused.has(key));
+  if (here.length > 0 && !isBootstrapping(manifest)) {
+    await replica.documents.synced();
+    markLanded(manifest, here);
+  }
   for (const change of byKind('workspace', 'present')) {
+    const { slug } = parseKey(change.key) as { slug: Slug };
+    if (replica.records.workspace(slug) === undefined && wasRemovedHere(manifest, change)) {
+      state.dirty.records = true;
+      continue;
+    }
     await clearCollection(context, change.key, signal);
     writeWorkspace(work, change);
+    markLanded(manifest, [change]);
   }
 
   const keys = affectedMemberships(work);

@@ -136,10 +136,11 @@ function recordApplied(context: Context, { winners, refused, memberships, marks 
 }
 
 /** Another log than the one that was read before holds nothing of what we know until it is met there. */
-async function meetLog({ log, manifest }: Context, signal: AbortSignal): Promise<void> {
+async function meetLog({ log, manifest, state }: Context, signal: AbortSignal): Promise<void> {
   const identity = await log.identity(signal);
   const known = manifest.meta('log');
   if (known === identity) return;
+  state.caughtUp = false;
   manifest.transaction(() => {
     if (known !== undefined) manifest.setAllLogged(false);
     manifest.setMeta('log', identity);
@@ -150,7 +151,7 @@ function reachEnd(context: Context): void {
   const { manifest, state, logger } = context;
   endTrial(context);
   missSent(context);
-  dropOrphanedIntents(context);
+  if (!state.caughtUp) dropOrphanedIntents(context);
   if (isBootstrapping(manifest)) {
     manifest.setMeta('bootstrapped', 'yes');
     state.dirty.allFiles = state.dirty.records = true;

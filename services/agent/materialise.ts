@@ -19,7 +19,7 @@ import {
 } from '@docbus/core';
 import { idsHashOf, type Fill, type Recorded } from '@docbus/replica/manifest.ts';
 import type { MembershipWrite } from '@docbus/replica/port.ts';
-import { isBootstrapping, type Context } from './context.ts';
+import { isBootstrapping, requestMaterialise, wasRemovedHere, type Context } from './context.ts';
 import { knownOf } from './examine.ts';
 import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
@@ -45,6 +45,8 @@ export type View = {
 /** To be recorded by the caller, with everything else of its step. */
 export type Materialised = {
   readonly applied: ReadonlyMap<Key, boolean>;
+  /** memberships whose document or workspace somebody removed here a moment ago: to be looked at again until that is published, or undone */
+  readonly waiting: readonly Key[];
   readonly fills: readonly Fill[];
   readonly dropFills: readonly string[];
   /** memberships whose vectors can never be taken; they are as if not applied */
@@ -84,9 +86,11 @@ export async function materialiseRecorded(context: Context, keys: readonly Key[]
   });
 }
 
-export function recordFills(manifest: Context['manifest'], { fills, dropFills }: Materialised): void {
+/** Inside the caller's transaction, after the entries. */
+export function recordFills(manifest: Context['manifest'], { fills, dropFills, waiting }: Materialised): void {
   for (const docId of dropFills) manifest.dropFill(docId);
   for (const fill of fills) manifest.putFill(fill);
+  for (const key of waiting) requestMaterialise(manifest, key);
 }
 
 /** Materialises some memberships and waits until it is done. */
@@ -117,7 +121,7 @@ export async function beginMaterialise(
 ): Promise<() => Promise<Materialised>> {
   const { replica, manifest } = context;
   const { records } = replica;
-  const tasks = planTasks(context, keys, view);
+  const { tasks, waiting, removed } = planTasks(context, keys, view);
   const docIds = tasks.flatMap(({ current, target }) => [...current, ...target].map(({ docId }) => docId));
   const have = docIds.length === 0 ? new Map<string, readonly string[]>() : records.vectorIds([...new Set(docIds)]);
 
@@ -206,8 +210,14 @@ export async function beginMaterialise(
       if (reason !== undefined) unfilled.push(...copies.map(({ docId }) => docId));
       applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
     }
+    markHere(
+      context,
+      view,
+      accepted.flatMap(({ key, copies }) => (copies.length > 0 && applied.get(key) === true ? [key] : [])),
+    );
+    for (const key of removed) applied.set(key, true);
     const kept = fills.filter(({ docId }) => !unfilled.includes(docId));
-    return { applied, fills: kept, dropFills: [...dropFills, ...unfilled], refused };
+    return { applied, waiting, fills: kept, dropFills: [...dropFills, ...unfilled], refused };
   };
 }
 
@@ -219,6 +229,16 @@ function withdraw(manifest: Context['manifest'], keys: readonly Key[]): void {
   if (keys.length > 0) manifest.transaction(() => keys.forEach((key) => manifest.setApplied(key, false)));
 }
 
+/** Rows that have just been written: should the rest of the step fail, people may remove them before they are recorded. */
+function markHere({ manifest }: Context, view: View, keys: readonly Key[]): void {
+  if (isBootstrapping(manifest) || keys.length === 0) return;
+  manifest.transaction(() => {
+    for (const key of keys)
+      if (view.asked(key)) manifest.markLanded(key, view.entry(key)?.hash ?? '');
+      else manifest.setApplied(key, true);
+  });
+}
+
 /** The ids that we gave the vectors of a docId: also where AnythingLLM died between removing their rows and removing them from Chroma. */
 function ownIds({ manifest }: Context, path: DocPath, docId: string): readonly string[] {
   const entry = manifest.entry(embeddingKey(path));
@@ -227,22 +247,43 @@ function ownIds({ manifest }: Context, path: DocPath, docId: string): readonly s
   return vectorIdsOf(docId, entry.hash, (entry.content as EmbeddingContent).chunks);
 }
 
+type Plan = {
+  readonly tasks: readonly Task[];
+  readonly waiting: readonly Key[];
+  /** put here by an earlier try, and gone again: somebody's edit */
+  readonly removed: readonly Key[];
+};
+
 /** Reads the rows as they are and refuses to go on over an edit that nobody has published. */
-function planTasks(context: Context, keys: readonly Key[], view: View): readonly Task[] {
-  const { replica, manifest } = context;
+function planTasks(context: Context, keys: readonly Key[], view: View): Plan {
+  const { replica, manifest, state } = context;
+  const waiting: Key[] = [];
+  const removed: Key[] = [];
   const parsed = [...new Set(keys)].map((key) => parseKey(key)).filter((key) => key.kind === 'membership');
   const rows = new Map(
     parsed.length === 0
       ? []
       : replica.records.membershipsOf([...new Set(parsed.map(({ path }) => path))]).map((row) => [`${row.slug}/${row.path}`, row.copies]),
   );
-  return parsed
+  const tasks = parsed
     .toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.slug < b.slug ? -1 : 1))
     .flatMap(({ key, slug, path }) => {
       const current = rows.get(`${slug}/${path}`) ?? [];
       const target = targetOf(view, key, slug, path);
-      // Rows that were here and are gone were removed by somebody: that is an edit, to be published as one (see deletions.ts).
-      if (current.length === 0 && target.length > 0 && !view.asked(key) && isOnDisk(manifest, key)) return [];
+      if (current.length === 0 && target.length > 0) {
+        // Rows that were here and are gone were removed by somebody: that is an edit, to be published as one (see deletions.ts).
+        if (!view.asked(key) && isOnDisk(manifest, key)) return [];
+        if (view.asked(key) && wasRemovedHere(manifest, { key, hash: view.entry(key)?.hash ?? '' })) {
+          removed.push(key);
+          state.dirty.records = true;
+          return [];
+        }
+        // Nor does a document come back into a workspace where one of the two was removed, and nobody has been told yet.
+        if (isUnfounded(context, view, slug, path)) {
+          waiting.push(key);
+          return [];
+        }
+      }
       if (current.length > 0 && !sameCopies(current, target)) {
         const known = knownOf(manifest, key);
         if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current))
@@ -250,6 +291,13 @@ function planTasks(context: Context, keys: readonly Key[], view: View): readonly
       }
       return [{ key, slug, path, current, target }];
     });
+  return { tasks, waiting, removed };
+}
+
+/** True where the workspace or the document is said to be here and is not. */
+function isUnfounded({ replica: { records, documents } }: Context, view: View, slug: Slug, path: DocPath): boolean {
+  if (records.workspace(slug) === undefined) return true;
+  return view.entry(documentKey(path))?.state === 'present' && documents.signature(path) === undefined;
 }
 
 function isOnDisk(manifest: Context['manifest'], key: Key): boolean {

@@ -29,6 +29,7 @@ create index if not exists entries_sent on entries (key) where logged = 2;
 create table if not exists payloads (key text primary key, hash text not null, packed blob not null);
 create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob, fills text) without rowid;
 create table if not exists intents (key text not null, state text not null, hash text not null, content text, revision integer not null, primary key (key, state, hash)) without rowid;
+create table if not exists landed (key text not null, hash text not null, primary key (key, hash)) without rowid;
 create table if not exists files (place text not null, path text not null, signature text not null, hash text not null, primary key (place, path)) without rowid;
 create table if not exists fills (doc_id text primary key, hash text not null, ids_hash text not null) without rowid;
 create table if not exists parts (key text not null, hash text not null, idx integer not null, bytes blob not null, primary key (key, hash, idx));

@@ -59,6 +59,18 @@ export function createUnderway({ get, all, run }: ManifestStore) {
 
     dropIntents(key: Key): void {
       run('delete from intents where key = ?', key);
+      run('delete from landed where key = ?', key);
+    },
+
+    /** What an intent was about is on disk for good: people see it from now on, and where it is not found later, somebody removed it. */
+    markLanded(key: Key, hash: string): void {
+      run('insert or ignore into landed select key, hash from intents where key = ? and hash = ?', key, hash);
+    },
+
+    /** False where we were about to remove it ourselves. */
+    hasLanded(key: Key, hash: string): boolean {
+      const removal = `select 1 from intents i where i.key = landed.key and i.state = 'deleted'`;
+      return get(`select 1 from landed where key = ? and hash = ? and not exists (${removal})`, key, hash) !== undefined;
     },
   };
 }

@@ -210,6 +210,8 @@ export function bury(world: World, machine: Machine): void {
   session.parked = [];
   if (machine.manifest !== undefined && machine.volume === 'there' && machine.lock === undefined)
     checkNotAhead(world, machine, machine.manifest);
+  const landed = (machine.manifest?.intents() ?? []).filter(({ key, hash }) => machine.manifest?.hasLanded(key, hash));
+  machine.landed = new Set(landed.map(({ key, hash }) => `${key} ${hash}`));
   for (const opened of machine.opened.splice(0)) opened[Symbol.dispose]();
   Object.assign(machine, {
     session: undefined,

@@ -232,13 +232,17 @@ function checkEdits(world: World): void {
     }
 }
 
-/** True where somebody put the key after, or without knowing of, this deletion. */
-function isOvertaken(world: World, { key, seen, replica, at, firstContact }: UserEdit): boolean {
+/**
+ * True where somebody put the key after, or without knowing of, this deletion. What its own agent had put on disk and not yet recorded
+ * was known to whoever removed it; but an agent that dies between putting something there and noting so cannot tell its removal from
+ * never having put it, and puts it there (again).
+ */
+function isOvertaken(world: World, { key, seen, replica, at, firstContact, landed, before }: UserEdit): boolean {
   return world.journal.some(
     ({ change, replica: by }, index) =>
       change?.key === key &&
       change.state === 'present' &&
-      (index >= at || (index >= seen && (by !== replica || seen === 0 || firstContact))),
+      (index >= at || (index >= seen && !(landed && change.hash === before) && (by !== replica || seen === 0 || firstContact))),
   );
 }
 

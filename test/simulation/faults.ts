@@ -150,6 +150,7 @@ function loseState(world: World, machine: Machine): void {
   mkdirSync(machine.stateDir);
   if (machine.backup !== undefined) dropBackup(machine);
   machine.forgot = world.edits.length;
+  machine.landed = new Set();
   exemptUnpublished(world, machine, ({ after }) => after === '');
   world.trace(`${machine.id} lost its state`);
 }
@@ -203,6 +204,7 @@ async function restoreBackup(world: World, machine: Machine): Promise<void> {
   machine.chroma.up = up;
   exemptUnpublished(world, machine, ({ seq }) => seq >= backup.edits);
   machine.forgot = world.edits.length;
+  machine.landed = new Set();
   dropBackup(machine);
   startApp(world, machine);
   lookAgain(machine);

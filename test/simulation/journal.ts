@@ -46,6 +46,8 @@ export type UserEdit = {
   /** length of the journal up to the last record that this replica had applied */
   readonly seen: number;
   readonly operation: string;
+  /** what it replaced was put there by the agent, which had noted so before it could record it */
+  readonly landed: boolean;
   /** a reset of vectors: its absences are no deletions until somebody approves them */
   reset: boolean;
   /** made before its replica had read the log to its end for the first time: the log wins then, and the text is kept */

@@ -178,11 +178,17 @@ function note(world: World, machine: Machine, { name, reset }: Operation, key: K
     at: journal.length,
     seen,
     operation: name,
+    landed: before !== '' && hasLanded(machine, key, before),
     reset,
     exempt: false,
     firstContact: machine.manifest?.meta('bootstrapped') === undefined,
   });
   world.trace(`${machine.id}   edit ${key} ${before.slice(0, 8)} -> ${after.slice(0, 8)}`);
+}
+
+/** Asks the manifest, or, while there is no agent, what it said when the last one died. */
+function hasLanded({ manifest, landed }: Machine, key: Key, hash: string): boolean {
+  return manifest === undefined ? landed.has(`${key} ${hash}`) : manifest.hasLanded(key, hash);
 }
 
 /** Text that is being written is no edit yet; what was there before it counts as replaced once the new text is whole. */

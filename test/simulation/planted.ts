@@ -141,6 +141,10 @@ export const plants: readonly Plant[] = [
       }));
     },
   },
+  {
+    name: 'what people removed before it was recorded is put there again',
+    options: (options) => withManifest(options, () => ({ hasLanded: () => false })),
+  },
   { name: 'old vectors stay', options: (options) => withVectors(options, () => ({ remove: async () => {} })) },
   {
     name: 'a stale cache stays',

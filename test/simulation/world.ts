@@ -57,6 +57,8 @@ export type Machine = {
   readonly damaged: Set<string>;
   /** `<key> <hash>` of what its agent has put on disk here, and how many edits there were then */
   readonly given: Map<string, number>;
+  /** `<key> <hash>` of what its last agent had noted as put on disk and had not recorded when it died */
+  landed: ReadonlySet<string>;
   /** what documents/ holds, kept up to date by whoever writes there: hash or BROKEN */
   readonly files: Map<DocPath, string>;
   app: StandIn | undefined;
@@ -167,6 +169,7 @@ export function createMachine(world: World, id: string): Machine {
     troubled: false,
     damaged: new Set(),
     given: new Map(),
+    landed: new Set(),
     files: new Map(),
     app: undefined,
     reader: undefined,
