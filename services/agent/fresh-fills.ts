@@ -45,6 +45,7 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
     const rows = records.membershipsOf([...new Set(due.map(([, { path }]) => path))]);
     const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(slug, path, docId))));
     const ids = records.vectorIds(due.map(([docId]) => docId));
+    const kept: { readonly docId: string; readonly fill: FreshFill; readonly sample: string }[] = [];
     const left: { readonly docId: string; readonly slug: Slug; readonly ids: readonly string[] }[] = [];
     for (const [docId, fill] of due) {
       const { key, slug, path, hash, chunks } = fill;
@@ -56,10 +57,12 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
         // Its own ids alone are AnythingLLM's own work; ours beside them, or none at all, are half of each.
         const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
         if (known.size === 0 || !pure) requestMaterialise(manifest, key);
+        else if (loose.length === 0 && ours[0] !== undefined) kept.push({ docId, fill, sample: ours[0] });
       } else {
         left.push({ docId, slug, ids: ours });
       }
     }
+    for (const [slug, some] of Map.groupBy(kept, ({ fill }) => fill.slug)) await refillDropped(context, slug, some, signal);
     for (const [slug, some] of Map.groupBy(left, (fill) => fill.slug)) {
       await vectors.remove(
         slug,
@@ -76,6 +79,28 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
   let next: number | undefined;
   for (const { since } of state.freshFills.values()) next = Math.min(next ?? Infinity, since + settings.settleMs);
   return next;
+}
+
+/** A reset of a workspace's vectors drops the collection last: what came after its rows had gone went with it. One vector of each tells. */
+async function refillDropped(
+  { replica: { vectors }, manifest }: Context,
+  slug: Slug,
+  fills: readonly { readonly docId: string; readonly fill: FreshFill; readonly sample: string }[],
+  signal: AbortSignal,
+): Promise<void> {
+  const present = await vectors.present(
+    slug,
+    fills.map(({ sample }) => sample),
+    signal,
+  );
+  const dropped = fills.filter(({ sample }) => !present.has(sample));
+  if (dropped.length === 0) return;
+  manifest.transaction(() => {
+    for (const { docId, fill } of dropped) {
+      manifest.dropFill(docId);
+      requestMaterialise(manifest, fill.key);
+    }
+  });
 }
 
 function placeOf(slug: Slug, path: DocPath, docId: string): string {
