@@ -6,6 +6,7 @@ import {
   documentKey,
   embeddingKey,
   encodeEmbedding,
+  isDocbusError,
   sha256,
   workspaceKey,
   type Content,
@@ -45,7 +46,7 @@ export async function collectPuts(context: Context, signal: AbortSignal, only?: 
   const full = (): boolean => room.changes <= 0 || room.bytes <= 0;
 
   const asked = (key: Key): boolean => only === undefined || only.has(key);
-  const into: Into = { add, full, marks, asked };
+  const into: Into = { add, full, marks, asked, mayWait: only === undefined };
 
   draftWorkspaces(context, into);
   // Of what is asked for all are looked at: whoever asks takes what is not drafted for something that cannot be.
@@ -81,6 +82,8 @@ type Into = {
   readonly full: () => boolean;
   readonly marks: Mark[];
   readonly asked: (key: Key) => boolean;
+  /** What needs a Chroma that does not answer waits for it, and nothing else does. Otherwise collecting fails. */
+  readonly mayWait: boolean;
 };
 
 /** A workspace travels inside one record. */
@@ -141,11 +144,12 @@ function pendingMemberships({ manifest, state }: Context, asked: (key: Key) => b
 async function draftEmbeddings(
   context: Context,
   waiting: ReadonlyMap<Key, Candidate>,
-  { add, full, marks, asked }: Into,
+  { add, full, marks, asked, mayWait }: Into,
   signal: AbortSignal,
 ): Promise<void> {
   const { manifest, state } = context;
   const rowsOf = Map.groupBy(waiting.values(), ({ path }) => path);
+  let isAway = false;
   for (const path of state.embeddings) {
     if (full()) return;
     const key = embeddingKey(path);
@@ -166,13 +170,25 @@ async function draftEmbeddings(
     }
     if (recorded && look.picture === 'unsettled') continue;
     // A row without a readable cache: the settings were saved since, or the cache was truncated. The collection still has the vectors.
-    const found =
-      recorded || look.picture === 'unsettled' || look.picture.state === 'present'
-        ? undefined
-        : await fetchFromCollection(context, rows, signal);
+    const isFetched = !recorded && (look.picture === 'unsettled' || look.picture.state === 'absent');
+    if (isFetched && isAway) continue;
+    const fetched = isFetched ? fetchFromCollection(context, rows, signal) : undefined;
+    const found = mayWait ? await fetched?.catch(awayOf(signal)) : await fetched;
+    if (found === 'away') {
+      isAway = true;
+      continue;
+    }
     if (found !== undefined) add(draftOf(context, path, found));
     state.embeddings.delete(path);
   }
+}
+
+/** 'away': Chroma does not answer. */
+function awayOf(signal: AbortSignal): (error: unknown) => 'away' {
+  return (error) => {
+    if (signal.aborted || !isDocbusError(error, 'chroma_unreachable')) throw error;
+    return 'away';
+  };
 }
 
 async function fetchFromCollection(
