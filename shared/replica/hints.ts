@@ -65,6 +65,8 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   function lookAtFolders(): void {
     const documentsAre = identityOf(documents);
     if (documentsWere !== undefined && documentsAre !== documentsWere) pending.documents();
+    // Watched before its folders are looked at, so that none can come in between.
+    if (documentsAre !== undefined && (documentsAre !== documentsWere || !watched.has(documents))) arm(documents, lookAtFolders);
     documentsWere = documentsAre;
     if (!watched.has(caches)) {
       watchCaches();
@@ -78,10 +80,19 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   }
 
   const database = basename(databasePath);
-  arm(dirname(databasePath), (name) => {
+  const databaseDir = dirname(resolve(databasePath));
+  const recordsChanged = (name: string | undefined): void => {
     if (name === undefined || name.startsWith(database)) pending.records();
-  });
+  };
+  // chokidar alone is not enough: it was seen to miss a documents/ that came while it began to watch.
+  const storageChanged = (name: string | undefined): void => {
+    if (name === undefined || name === basename(documents) || name === basename(caches)) lookAtFolders();
+    if (databaseDir === storageDir) recordsChanged(name);
+  };
+  if (databaseDir !== storageDir) arm(databaseDir, recordsChanged);
+  arm(storageDir, storageChanged);
   watchCaches();
+  if (documentsWere !== undefined) arm(documents, lookAtFolders);
   for (const folder of foldersIn(documents, onError)) watchDocuments(folder);
 
   const tree = watchTree([storageDir, documents], {
