@@ -33,7 +33,7 @@ export const faultNames = [
 ] as const;
 export type FaultName = (typeof faultNames)[number];
 
-/** Not part of a run unless they are asked for: what they find is not mended yet. */
+/** Not part of a run unless they are asked for: not all that they find is mended (seed 118: a crash soon after a slow removal). */
 const optional: readonly FaultName[] = ['slow'];
 export const usualFaults = faultNames.filter((name) => !optional.includes(name));
 

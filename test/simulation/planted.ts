@@ -119,6 +119,7 @@ export const plants: readonly Plant[] = [
   },
   {
     name: 'vectors that a slow AnythingLLM adds beside ours are not noticed',
+    faults: ['slow'],
     options: (options) => withRecords(options, () => ({ vectorIdsAfter: (after) => ({ last: after, more: false, ids: new Map() }) })),
   },
   {

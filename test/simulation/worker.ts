@@ -13,14 +13,16 @@ export type WorkerData = {
   /** send the traces of what passes, too */
   readonly keep: boolean;
 };
-export type Job = { readonly seed: number; readonly plant?: string };
+/** `faults`: beside the usual ones */
+export type Job = { readonly seed: number; readonly plant?: string; readonly faults?: readonly FaultName[] };
 
 const { base, template, steps, faults, keep } = workerData as WorkerData;
 const port = parentPort;
-const work = async ({ seed, plant: name }: Job): Promise<void> => {
+const work = async ({ seed, plant: name, faults: more = [] }: Job): Promise<void> => {
   const plant = plants.find((one) => one.name === name);
   const directory = join(base, `seed-${seed}-${name === undefined ? 0 : plants.findIndex((one) => one.name === name) + 1}`);
-  const result = await runSeed({ seed, directory, template, steps, faults: new Set(faults), ...(plant === undefined ? {} : { plant }) });
+  const all = new Set([...faults, ...more, ...(plant?.faults ?? [])]);
+  const result = await runSeed({ seed, directory, template, steps, faults: all, ...(plant === undefined ? {} : { plant }) });
   port?.postMessage(result.violation === undefined && !keep ? { ...result, trace: [] } : result);
 };
 // A failure of the harness itself has to end the worker: main.ts hears of it as an error.

@@ -14,7 +14,7 @@ import type { Clock, Logger } from '@docbus/runtime';
 import { createEmbedder, type Embedder } from '../embedder/index.ts';
 import { createStorage, openStandIn, type StandIn } from '../stand-in/index.ts';
 import { createAppVectors } from './app-vectors.ts';
-import type { Backup } from './faults.ts';
+import type { Backup, FaultName } from './faults.ts';
 import type { Session, SessionChances } from './gate.ts';
 import type { Appended, UserEdit } from './journal.ts';
 import type { Operation } from './operations.ts';
@@ -34,6 +34,8 @@ export class Violation extends Error {
 /** One bug, planted between the agent and its ports. */
 export type Plant = {
   readonly name: string;
+  /** it takes these faults, beside the usual ones, to show */
+  readonly faults?: readonly FaultName[];
   readonly options?: (options: AgentOptions) => AgentOptions;
   readonly agent?: (agent: Agent) => Agent;
 };
