@@ -162,7 +162,7 @@ async function simulate(): Promise<boolean> {
   };
   await runAll(seedsOf(from, seeds, values.plant), report);
   if (values.twice) await runAll(seedsOf(from, seeds, values.plant), report);
-  for (const [check, seeds] of failures) console.log(`${seeds.length} × ${check}: ${seeds.slice(0, 20).join(' ')}`);
+  for (const [check, failing] of failures) console.log(`${failing.length} × ${check}: ${failing.slice(0, 20).join(' ')}`);
   const failed = [...failures.values()].reduce((sum, { length }) => sum + length, 0);
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0;
