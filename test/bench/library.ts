@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { cacheName } from '../stand-in/names.ts';
 import { cacheDir, databaseFile, documentsDir } from '../stand-in/storage.ts';
 import { cacheJson, createContent, createRandom, uuidOf } from './content.ts';
+import { openRawChroma, prepare, type Row } from './raw-chroma.ts';
 
 export type LibraryOptions = {
   readonly storageDir: string;
@@ -13,12 +14,26 @@ export type LibraryOptions = {
   readonly documents: number;
   readonly dimensions: number;
   readonly now: number;
+  /** the replica's Chroma: an agent that does not find there what the rows name would fill it first */
+  readonly chroma: string;
 };
+
+const VECTORS_PER_REQUEST = 5_000;
 
 const DOCUMENTS_PER_FOLDER = 10_000;
 
 /** One chunk in each document: what an agent at rest costs depends on their number alone. Returns the folders. */
-export function writeLibrary({ storageDir, slug, documents, dimensions, now }: LibraryOptions): readonly string[] {
+export async function writeLibrary(
+  { storageDir, slug, documents, dimensions, now, chroma }: LibraryOptions,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  using raw = openRawChroma(chroma, signal);
+  const collection = await raw.collection(slug);
+  let rows: Row[] = [];
+  const sendRows = async (): Promise<void> => {
+    for (const { body } of prepare(rows, VECTORS_PER_REQUEST)) await raw.send(collection, 'add', body);
+    rows = [];
+  };
   const content = createContent(dimensions);
   const random = createRandom(3);
   const folders: string[] = [];
@@ -46,8 +61,11 @@ export function writeLibrary({ storageDir, slug, documents, dimensions, now }: L
       cacheJson(embedding, () => vectorId),
     );
     addVector.run(docId, vectorId, now, now);
+    rows.push({ id: vectorId, embedding, index: 0 });
+    if (rows.length === VECTORS_PER_REQUEST) await sendRows();
     addRow.run(docId, filename, docpath, workspaceId, JSON.stringify(embedding.metadatas[0]), now, now);
   }
   database.exec('commit');
+  await sendRows();
   return folders;
 }
