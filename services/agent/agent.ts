@@ -35,7 +35,8 @@ export function createAgent(options: AgentOptions): Agent {
   const { manifest } = context;
   return {
     context,
-    hint: (scope) => markDirty(context, scope),
+    // Of the database the survey itself knows whether it changed, and whether in rows that are ours: each chat message is a hint, too.
+    hint: (scope) => markDirty(context, { ...scope, records: false }),
     publishOnce: (signal) => publishOnce(context, signal),
     consumeOnce: (signal) => consumeOnce(context, signal),
     startOver: (reason) => startOver(context, reason),
