@@ -86,13 +86,9 @@ async function applyBatch(context: Context, { batch, after, position, unpublishe
   const merged = mergeBatch(context, batch);
   if (merged.winners.length > 0) requirePlaces(context);
   const emptied = merged.winners.some(({ change }) => change.state === 'deleted');
-  let isFirst = true;
   const record = (applied: Applied, isLast: boolean): void => {
     if (merged.winners.length > 0) requirePlaces(context, { emptied });
     manifest.transaction(() => {
-      // Before an entry replaces what it is in conflict with.
-      if (isFirst) for (const conflict of merged.conflicts) conflict();
-      isFirst = false;
       const revivals = revivalsOf(context, applied.winners, merged.winners);
       recordApplied(context, applied);
       manifest.putOutbox(revivals);
@@ -110,6 +106,8 @@ async function applyBatch(context: Context, { batch, after, position, unpublishe
       logger.warn({ code, reason: message }, 'quarantined a record');
     logger.debug({ changes: batch.incoming.length, applied: merged.winners.length }, 'consumed');
   };
+  // Before it is written over: a person may edit what stands there instead before any of this is recorded, and then nobody would know it.
+  if (merged.conflicts.length > 0) manifest.transaction(() => merged.conflicts.forEach((conflict) => conflict()));
   await applier.apply({ winners: merged.winners, overruled: unpublished, record });
 }
 
