@@ -22,7 +22,7 @@ export type Content = {
 
 const CHUNK_CHARACTERS = 800;
 
-export function createContent(dimensions: number, seed = 1): Content {
+export function createContent(dimensions: number, seed = 1, chunkCharacters = CHUNK_CHARACTERS): Content {
   const random = createRandom(seed);
   const normal = createNormal(random);
   const words = Array.from({ length: 3000 }, () => wordOf(random));
@@ -30,7 +30,7 @@ export function createContent(dimensions: number, seed = 1): Content {
 
   const passage = (): string => {
     let text = '';
-    while (text.length < CHUNK_CHARACTERS) text += `${words[Math.floor(random() ** 3 * words.length)]} `;
+    while (text.length < chunkCharacters) text += `${words[Math.floor(random() ** 3 * words.length)]} `;
     return text.trimEnd();
   };
   const fillVectors = (chunks: number): Float32Array => {

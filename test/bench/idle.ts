@@ -12,7 +12,7 @@ import { atMost, median, round, type Bench } from './outcome.ts';
 import { cpuSeconds, memoryOf, peakOf } from './process-facts.ts';
 
 /** Sizes of vectors do not matter to an agent at rest; small ones are written sooner. */
-const DIMENSIONS = 64;
+const DIMENSIONS = 16;
 const SWEEP_SECONDS = 300;
 const PUBLISH_MS = 900_000;
 const READY_MS = 120_000;
@@ -22,7 +22,7 @@ export const bench: Bench = {
   about: 'memory and CPU of an agent at rest, and its restart ÷ a walk with stat over the same files',
   run: async ({ quick, directory, logUrl, say, signal }) => {
     const documents = quick ? 5_000 : 100_000;
-    const restMs = quick ? 10_000 : 40_000;
+    const restMs = quick ? 10_000 : 30_000;
     const env = { DOCBUS_LOG_LEVEL: 'info', DOCBUS_SETTLE_MS: undefined, DOCBUS_SWEEP_MS: String(SWEEP_SECONDS * 1000) };
     await using replica = await startReplica({ name: 'replica', directory, log: logUrl(directory), controlled: false, env });
     const slug = await replica.app.createWorkspace('Library');

@@ -19,6 +19,8 @@ export type LibraryOptions = {
 };
 
 const VECTORS_PER_REQUEST = 5_000;
+/** Short ones: Chroma's index of words takes most of its time, and an agent at rest does not read them. */
+const TEXT_CHARACTERS = 60;
 
 const DOCUMENTS_PER_FOLDER = 10_000;
 
@@ -34,7 +36,7 @@ export async function writeLibrary(
     for (const { body } of prepare(rows, VECTORS_PER_REQUEST)) await raw.send(collection, 'add', body);
     rows = [];
   };
-  const content = createContent(dimensions);
+  const content = createContent(dimensions, 1, TEXT_CHARACTERS);
   const random = createRandom(3);
   const folders: string[] = [];
   mkdirSync(cacheDir(storageDir), { recursive: true });
