@@ -78,8 +78,8 @@ export type AgentState = {
   readonly absentSince: Map<Key, number>;
   /** when to look again at memberships whose rows or vectors are unfinished, in milliseconds of the clock */
   readonly finishAt: Map<Key, number>;
-  /** by docId: vectors that were put into Chroma so lately that AnythingLLM may have been at work on the same document */
-  readonly freshFills: Map<string, FreshFill>;
+  /** by docId: when the manifest's fresh fills were noted, in milliseconds of the clock; an earlier life's count from its end */
+  readonly freshSince: Map<string, number>;
   /** names that cannot be replicated, and why; replaced at each survey of their place */
   readonly problems: Map<string, string>;
   /** files that do not parse, as they were when they were read: not read again before they are others, or a sweep comes by */
@@ -107,15 +107,6 @@ export type AgentState = {
   readonly startedAt: number;
 };
 
-export type FreshFill = {
-  readonly key: Key;
-  readonly slug: Slug;
-  readonly path: DocPath;
-  readonly hash: string;
-  readonly chunks: number;
-  readonly since: number;
-};
-
 export type Candidate = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
 
 export type Context = AgentOptions & { readonly state: AgentState };
@@ -132,7 +123,7 @@ export function createState(clock: Clock): AgentState {
     memberships: new Map(),
     absentSince: new Map(),
     finishAt: new Map(),
-    freshFills: new Map(),
+    freshSince: new Map(),
     problems: new Map(),
     unsettled: { document: new Map(), cache: new Map() },
     withoutEmbedding: new Set(),

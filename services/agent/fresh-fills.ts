@@ -2,67 +2,90 @@
 // document, talks to Chroma, and then removes rows, all without a lock. So what was filled is looked at once more when things are quiet:
 // vectors whose row went away meanwhile are taken out again (no ghosts), and a document that holds more or less than it should is filled anew.
 // new-vectors.ts notices what AnythingLLM adds later still; what it removes later still ends in a deletion, and is looked at once more then.
-import { embeddingKey, parseKey, type Change, type DocPath, type EmbeddingContent, type MembershipContent, type Slug } from '@docbus/core';
-import { idsHashOf } from '@docbus/replica/manifest.ts';
-import { isBootstrapping, requestMaterialise, type Context, type FreshFill } from './context.ts';
+// They are noted in the manifest before they are sent: once their rows are gone, nothing else knows of them.
+import {
+  embeddingKey,
+  membershipKey,
+  parseKey,
+  type Change,
+  type EmbeddingContent,
+  type Key,
+  type MembershipContent,
+  type Slug,
+} from '@docbus/core';
+import { idsHashOf, type FreshFill } from '@docbus/replica/manifest.ts';
+import { requestMaterialise, type Context } from './context.ts';
 import { vectorIdsOf } from './vector-ids.ts';
 
 /** One pass over the tables serves this many documents. */
 const LOOK_MAX = 500;
+/** So many are kept in mind; those that have settled make room for the rest. */
+const FRESH_MAX = 2000;
 
-/** A replica that is being rebuilt is not yet used by people, and has too many to remember. */
-export function noteFresh({ manifest, state, clock }: Context, docId: string, fill: Omit<FreshFill, 'since'>): void {
-  if (!isBootstrapping(manifest)) state.freshFills.set(docId, { ...fill, since: clock.now() });
+/** Before vectors are sent. What was recorded of an earlier life of these docIds would vouch for ids that are in the table before their vectors are in Chroma. */
+export function noteFresh({ manifest, state, clock }: Context, fills: readonly FreshFill[]): void {
+  if (fills.length === 0) return;
+  manifest.transaction(() => {
+    for (const fill of fills) {
+      manifest.dropFill(fill.docId);
+      manifest.putFreshFill(fill);
+    }
+  });
+  for (const { docId } of fills) state.freshSince.set(docId, clock.now());
 }
 
 /**
  * Before a removal by AnythingLLM is recorded: it took out the vectors whose ids it had read when it began. Ours may have come after
  * that, and their ids went with the row.
  */
-export function noteRemoved({ manifest, state, clock }: Context, changes: readonly Change[]): void {
+export function noteRemoved(context: Context, changes: readonly Change[]): void {
+  const { manifest } = context;
+  const fills: FreshFill[] = [];
   for (const { key, state: now } of changes) {
     const parsed = parseKey(key);
     const entry = now === 'deleted' && parsed.kind === 'membership' ? manifest.entry(key) : undefined;
     if (parsed.kind !== 'membership' || entry?.state !== 'present') continue;
-    const { slug, path } = parsed;
-    const embedding = manifest.entry(embeddingKey(path));
+    const embedding = manifest.entry(embeddingKey(parsed.path));
     if (embedding?.state !== 'present') continue;
     const { hash } = embedding;
     const { chunks } = embedding.content as EmbeddingContent;
     for (const { docId } of (entry.content as MembershipContent).copies)
-      if (manifest.fill(docId)?.idsHash === idsHashOf(vectorIdsOf(docId, hash, chunks)))
-        state.freshFills.set(docId, { key, slug, path, hash, chunks, since: clock.now() });
+      if (manifest.fill(docId)?.idsHash === idsHashOf(vectorIdsOf(docId, hash, chunks))) fills.push({ docId, key, hash, chunks });
   }
+  noteFresh(context, fills);
 }
 
 /** Looks at the fills that have had time to settle. Returns when the next one will have. */
 export async function checkFreshFills(context: Context, signal: AbortSignal): Promise<number | undefined> {
   const { replica, manifest, state, clock, settings } = context;
   const { records, vectors } = replica;
-  if (state.freshFills.size === 0) return undefined;
-  const due = [...state.freshFills].filter(([, { since }]) => clock.now() - since >= settings.settleMs).slice(0, LOOK_MAX);
+  const fresh = manifest.freshFills(FRESH_MAX);
+  if (fresh.length === 0) return undefined;
+  const settledAt = ({ docId }: FreshFill): number => (state.freshSince.get(docId) ?? state.startedAt) + settings.settleMs;
+  const due = fresh.filter((fill) => settledAt(fill) <= clock.now()).slice(0, LOOK_MAX);
   if (due.length > 0) {
-    const rows = records.membershipsOf([...new Set(due.map(([, { path }]) => path))]);
-    const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(slug, path, docId))));
-    const ids = records.vectorIds(due.map(([docId]) => docId));
-    const kept: { readonly docId: string; readonly fill: FreshFill; readonly sample: string }[] = [];
+    const rows = records.membershipsHolding(due.map(({ docId }) => docId));
+    const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(membershipKey(slug, path), docId))));
+    const ids = records.vectorIds(due.map(({ docId }) => docId));
+    const kept: { readonly fill: FreshFill; readonly slug: Slug; readonly sample: string }[] = [];
     const left: { readonly docId: string; readonly slug: Slug; readonly ids: readonly string[] }[] = [];
-    for (const [docId, fill] of due) {
-      const { key, slug, path, hash, chunks } = fill;
+    for (const fill of due) {
+      const { docId, key, hash, chunks } = fill;
+      const { slug } = parseKey(key) as { readonly slug: Slug };
       const ours = vectorIdsOf(docId, hash, chunks);
       const known = new Set(ids.get(docId) ?? []);
       const loose = ours.filter((id) => !known.has(id));
-      if (held.has(placeOf(slug, path, docId))) {
+      if (held.has(placeOf(key, docId))) {
         await vectors.remove(slug, loose, signal);
         // Its own ids alone are AnythingLLM's own work; ours beside them, or none at all, are half of each.
         const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
         if (known.size === 0 || !pure) requestMaterialise(manifest, key);
-        else if (loose.length === 0 && ours[0] !== undefined) kept.push({ docId, fill, sample: ours[0] });
+        else if (loose.length === 0 && ours[0] !== undefined) kept.push({ fill, slug, sample: ours[0] });
       } else {
         left.push({ docId, slug, ids: ours });
       }
     }
-    for (const [slug, some] of Map.groupBy(kept, ({ fill }) => fill.slug)) await refillDropped(context, slug, some, signal);
+    for (const [slug, some] of Map.groupBy(kept, (fill) => fill.slug)) await refillDropped(context, slug, some, signal);
     for (const [slug, some] of Map.groupBy(left, (fill) => fill.slug)) {
       await vectors.remove(
         slug,
@@ -73,19 +96,24 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
       if (records.workspace(slug) === undefined && (await vectors.count(slug, signal)) === 0) await vectors.removeCollection(slug, signal);
     }
     records.removeVectorIds(left.flatMap(({ docId, ids: ours }) => ours.map((vectorId) => ({ docId, vectorId }))));
-    manifest.transaction(() => left.forEach(({ docId }) => manifest.dropFill(docId)));
-    for (const [docId, fill] of due) if (state.freshFills.get(docId) === fill) state.freshFills.delete(docId);
+    manifest.transaction(() => {
+      for (const { docId } of left) manifest.dropFill(docId);
+      for (const { docId } of due) manifest.dropFreshFill(docId);
+    });
+    for (const { docId } of due) state.freshSince.delete(docId);
   }
-  let next: number | undefined;
-  for (const { since } of state.freshFills.values()) next = Math.min(next ?? Infinity, since + settings.settleMs);
-  return next;
+  const looked = new Set(due);
+  return fresh.reduce<number | undefined>(
+    (next, fill) => (looked.has(fill) ? next : Math.min(next ?? Infinity, settledAt(fill))),
+    undefined,
+  );
 }
 
 /** A reset of a workspace's vectors drops the collection last: what came after its rows had gone went with it. One vector of each tells. */
 async function refillDropped(
   { replica: { vectors }, manifest }: Context,
   slug: Slug,
-  fills: readonly { readonly docId: string; readonly fill: FreshFill; readonly sample: string }[],
+  fills: readonly { readonly fill: FreshFill; readonly sample: string }[],
   signal: AbortSignal,
 ): Promise<void> {
   const present = await vectors.present(
@@ -96,13 +124,13 @@ async function refillDropped(
   const dropped = fills.filter(({ sample }) => !present.has(sample));
   if (dropped.length === 0) return;
   manifest.transaction(() => {
-    for (const { docId, fill } of dropped) {
-      manifest.dropFill(docId);
+    for (const { fill } of dropped) {
+      manifest.dropFill(fill.docId);
       requestMaterialise(manifest, fill.key);
     }
   });
 }
 
-function placeOf(slug: Slug, path: DocPath, docId: string): string {
-  return `${slug}/${path}/${docId}`;
+function placeOf(key: Key, docId: string): string {
+  return `${key} ${docId}`;
 }

@@ -24,7 +24,7 @@ import { knownOf } from './examine.ts';
 import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
 import { rowMetadataOf } from './stale.ts';
-import { createVectorQueue, type VectorGroup, type VectorQueue } from './vector-queue.ts';
+import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
 import { vectorIdsOf } from './vector-ids.ts';
 
 /** What is recorded, or will be once this work is done. */
@@ -144,7 +144,7 @@ export async function beginMaterialise(
 
   const writes: (MembershipWrite & { readonly key: Key })[] = [];
   const stale: { readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
-  const loaded = new Map<DocPath, Embedding>();
+  const works: (Omit<VectorWork, 'embedding'> & { readonly key: Key; readonly path: DocPath; readonly wanted: WantedEmbedding })[] = [];
   for (const task of tasks) {
     const { key, slug, path, current, target } = task;
     const wanted = view.embedding(path);
@@ -165,20 +165,22 @@ export async function beginMaterialise(
         fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
         continue;
       }
-      let embedding = loaded.get(path);
-      if (embedding === undefined) {
-        loaded.clear(); // tasks come sorted by path: one document's embedding is in memory at a time
-        loaded.set(path, (embedding = wanted.load()));
-      }
-      // Our own ids are in the table before their vectors are in Chroma: what was recorded of an earlier life of this docId would vouch for them.
-      if (fill !== undefined) manifest.dropFill(docId);
-      noteFresh(context, docId, { key, slug, path, hash: wanted.hash, chunks: wanted.chunks });
-      await vectors.add({ key, slug, docId, ids: wantedIds, embedding });
+      works.push({ key, slug, path, docId, wanted, ids: wantedIds });
       const fresh = new Set(wantedIds);
       stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
       fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
     }
     writes.push({ key, slug, path, copies: target, expected: current, metadata: metadataFor(context, task, view) });
+  }
+  noteFresh(
+    context,
+    works.map(({ docId, key, wanted: { hash, chunks } }) => ({ docId, key, hash, chunks })),
+  );
+  let loaded: { readonly path: DocPath; readonly embedding: Embedding } | undefined;
+  for (const { key, slug, path, docId, wanted, ids } of works) {
+    // Tasks come sorted by path: one document's embedding is in memory at a time.
+    if (loaded?.path !== path) loaded = { path, embedding: wanted.load() };
+    await vectors.add({ key, slug, docId, ids, embedding: loaded.embedding });
   }
 
   return async () => {

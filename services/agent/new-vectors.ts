@@ -25,6 +25,8 @@ export function noticeNewVectors({ replica: { records }, manifest }: Pick<Contex
   const changed = grown.filter((docId) => manifest.fill(docId)?.idsHash !== idsHashOf(all?.get(docId) ?? []));
   const memberships = records.membershipsHolding(changed);
   manifest.transaction(() => {
+    // A membership that is not published yet is looked at when it is, where nothing is known of its docIds.
+    for (const docId of changed) manifest.dropFill(docId);
     for (const { slug, path } of memberships) requestMaterialise(manifest, membershipKey(slug, path));
     manifest.setMeta(SEEN, String(seen));
   });

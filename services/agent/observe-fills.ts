@@ -40,7 +40,8 @@ export function observeFills({ replica: { records }, manifest }: Context, change
     const embedding = embeddings.get(path) ?? recorded(manifest, path);
     if (embedding === undefined) continue;
     const seen = docIds.map((docId) => ({ docId, known: manifest.fill(docId), ids: ids?.get(docId) ?? [] }));
-    const fresh = embedded ? seen : seen.filter(({ known }) => known === undefined);
+    // A row that nobody had published yet when its embedding was: nothing could be asked for it then.
+    const fresh = embedded ? seen : seen.filter(({ known }) => known?.hash !== embedding.hash);
     const stale = fresh.some(
       (copy) =>
         copy.ids.length !== embedding.chunks ||

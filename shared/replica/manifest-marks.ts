@@ -1,6 +1,6 @@
 // Marks, so that nothing is looked at twice in vain: of files their stat signatures, of docIds the embedding that their vectors hold.
 import { createHash } from 'node:crypto';
-import type { DocPath } from '@docbus/core';
+import type { DocPath, Key } from '@docbus/core';
 import type { ManifestStore } from './manifest-store.ts';
 import type { Signature } from './port.ts';
 
@@ -18,6 +18,9 @@ export type FolderMark = {
 export type Place = 'document' | 'cache';
 /** The embedding that the vectors of one docId hold, and the hash of its vector ids when that was seen. */
 export type Fill = { readonly docId: string; readonly hash: string; readonly idsHash: string };
+
+/** Vectors of ours that are, or soon will be, in Chroma for a docId of a membership, and that nobody has looked at since. */
+export type FreshFill = { readonly docId: string; readonly key: Key; readonly hash: string; readonly chunks: number };
 
 /** The hash by which a set of vector ids is remembered. */
 export function idsHashOf(ids: readonly string[]): string {
@@ -113,6 +116,23 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
 
     dropFill(docId: string): void {
       run('delete from fills where doc_id = ?', docId);
+    },
+
+    freshFills(max: number): readonly FreshFill[] {
+      return all('select * from fresh_fills order by doc_id limit ?', max).map((row) => ({
+        docId: String(row['doc_id']),
+        key: String(row['key']) as Key,
+        hash: String(row['hash']),
+        chunks: Number(row['chunks']),
+      }));
+    },
+
+    putFreshFill({ docId, key, hash, chunks }: FreshFill): void {
+      run('insert or replace into fresh_fills values (?, ?, ?, ?)', docId, key, hash, chunks);
+    },
+
+    dropFreshFill(docId: string): void {
+      run('delete from fresh_fills where doc_id = ?', docId);
     },
   };
 }

@@ -15,7 +15,7 @@ import { createManifestStore } from './manifest-store.ts';
 
 export type { KindCounts, Recorded } from './manifest-entries.ts';
 export type { Intent, Outgoing } from './manifest-underway.ts';
-export { idsHashOf, type FileMark, type Fill, type FolderMark, type Place } from './manifest-marks.ts';
+export { idsHashOf, type FileMark, type Fill, type FolderMark, type FreshFill, type Place } from './manifest-marks.ts';
 export type { Conflict, Held, Quarantined } from './manifest-shown.ts';
 
 export type Manifest = Disposable & {

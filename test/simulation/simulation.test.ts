@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createTemplate } from '../stand-in/index.ts';
-import { usualFaults } from './faults.ts';
+import { faultNames } from './faults.ts';
 import { plants } from './planted.ts';
 import { runSeed, type RunResult } from './run.ts';
 
@@ -16,7 +16,7 @@ function prepare(context: TestContext): (seed: number, plant?: string) => Promis
   return (seed, name) => {
     const plant = plants.find((one) => one.name === name);
     const directory = join(base, 'seed');
-    return runSeed({ seed, directory, template, steps: 300, faults: new Set(usualFaults), ...(plant === undefined ? {} : { plant }) });
+    return runSeed({ seed, directory, template, steps: 300, faults: new Set(faultNames), ...(plant === undefined ? {} : { plant }) });
   };
 }
 
