@@ -168,11 +168,16 @@ function dropOrphanedIntents(context: Context): void {
   const { manifest } = context;
   const orphaned = manifest
     .intents()
-    .filter(({ key, hash }) => manifest.entry(key)?.hash !== hash && manifest.quarantinedOf(key).length === 0)
-    .map(({ key }) => key);
+    .filter(({ key, hash }) => manifest.entry(key)?.hash !== hash && manifest.quarantinedOf(key).length === 0);
   if (orphaned.length === 0) return;
-  manifest.transaction(() => orphaned.forEach((key) => manifest.dropIntents(key)));
-  markDirty(context, { records: true, paths: orphaned.flatMap((key) => pathIn(key) ?? []) });
+  manifest.transaction(() => {
+    for (const { key, revision } of orphaned) {
+      // Others may hold that version, and put it back into the log.
+      manifest.noteMet(key, revision);
+      manifest.dropIntents(key);
+    }
+  });
+  markDirty(context, { records: true, paths: orphaned.flatMap(({ key }) => pathIn(key) ?? []) });
 }
 
 /** Two agents under one replica id would overwrite each other's versions. Records of an earlier life of ours are older than this process. */

@@ -70,5 +70,5 @@ function theirs(revision: number, state: 'present' | 'deleted'): Change {
     queryRefusalResponse: null,
     vectorSearchMode: 'default',
   };
-  return { ...common, state, content } as Change;
+  return { ...common, state, content };
 }

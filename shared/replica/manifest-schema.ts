@@ -30,6 +30,7 @@ create table if not exists payloads (key text primary key, hash text not null, p
 create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob, fills text) without rowid;
 create table if not exists intents (key text not null, state text not null, hash text not null, content text, revision integer not null, primary key (key, state, hash)) without rowid;
 create table if not exists landed (key text not null, hash text not null, primary key (key, hash)) without rowid;
+create table if not exists met (key text primary key, revision integer not null) without rowid;
 create table if not exists files (place text not null, path text not null, signature text not null, hash text not null, primary key (place, path)) without rowid;
 create table if not exists fills (doc_id text primary key, hash text not null, ids_hash text not null) without rowid;
 create table if not exists fresh_fills (doc_id text primary key, key text not null, hash text not null, chunks integer not null) without rowid;

@@ -62,6 +62,16 @@ export function createUnderway({ get, all, run }: ManifestStore) {
       run('delete from landed where key = ?', key);
     },
 
+    /** A change that was partly put on disk and is recorded nowhere any more: an edit made on top of it must have a higher revision. */
+    noteMet(key: Key, revision: number): void {
+      run('insert into met values (?, ?) on conflict do update set revision = max(revision, excluded.revision)', key, revision);
+    },
+
+    /** 0 where there is none. */
+    metRevision(key: Key): number {
+      return Number(get('select revision from met where key = ?', key)?.['revision'] ?? 0);
+    },
+
     /** What an intent was about is on disk for good: people see it from now on, and where it is not found later, somebody removed it. */
     markLanded(key: Key, hash: string): void {
       run('insert or ignore into landed select key, hash from intents where key = ? and hash = ?', key, hash);
