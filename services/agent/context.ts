@@ -5,7 +5,6 @@ import type { Log } from '@docbus/log/port.ts';
 import type { EmbedderSettings, Replica, Signature } from '@docbus/replica/port.ts';
 import type { FileMark, Manifest, Place } from '@docbus/replica/manifest.ts';
 import type { Clock, Logger } from '@docbus/runtime';
-import type { Awaited } from './sent.ts';
 
 export type AgentSettings = {
   readonly replicaId: string;
@@ -102,8 +101,8 @@ export type AgentState = {
   /** the last read found nothing more */
   atEnd: boolean;
   unloggedSince: number | undefined;
-  /** what was appended and did not come back yet */
-  awaited: Awaited | undefined;
+  /** changes (key and version) that had been appended and were not read back when the log's end was reached, and since when */
+  awaited: { readonly since: number; readonly changes: ReadonlySet<string> } | undefined;
   readonly startedAt: number;
 };
 

@@ -4,9 +4,6 @@
 import { formatVersion, type Key } from '@docbus/core';
 import type { Context } from './context.ts';
 
-/** Changes that were not read back when the log's end was reached, and since when. */
-export type Awaited = { readonly since: number; readonly changes: ReadonlySet<string> };
-
 /** To be called at the end of the log. */
 export function missSent({ manifest, clock, settings, state, logger }: Context): void {
   const sent = manifest.sent();
