@@ -36,7 +36,8 @@ export function openPeople(replica: E2eReplica, journal: Journal, random: Random
   const { storageDir, stateDir, embedder, chroma, name } = replica;
   const sent: Sent = { added: new Set(), removed: new Set(), dropped: 0 };
   const app = openStandIn({ storageDir, embedder, clock: systemClock, vectors: recording(openAppVectors(chroma.url), sent) });
-  const reader = new DatabaseSync(databaseFile(storageDir), { readOnly: true, timeout: 5_000 });
+  // Not read-only: whoever opens it after an agent was killed in the middle of a write has to roll that back first.
+  const reader = new DatabaseSync(databaseFile(storageDir), { timeout: 5_000 });
   const observer = observe(journal, { replica: name, storageDir, stateDir, reader });
   const counts = { attempted: 0, completed: 0, failed: 0 };
   const leftovers = new Set<string>();
