@@ -74,8 +74,8 @@ function checkCheckpoint(world: World, machine: Machine, manifest: Manifest): vo
   // A log that compacts may have lost what a newer record of its key superseded before it was read, even where the newer one loses.
   const superseded = new Set<Key>();
   const upTo = numberOf(checkpoint);
-  for (const { change, epoch, number } of world.journal) {
-    if (change === undefined || epoch !== world.epoch) continue;
+  for (const { change, epoch, number, lost } of world.journal) {
+    if (change === undefined || epoch !== world.epoch || lost) continue;
     if (number > upTo) {
       superseded.add(change.key);
       continue;

@@ -1,7 +1,17 @@
 // The checks after quiet. Each carries the number of its invariant in ARCHITECTURE.md.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeEmbedding, documentKey, embeddingKey, parseKey, sameVersion, workspaceKey, type Embedding, type Key } from '@docbus/core';
+import {
+  compareStamp,
+  decodeEmbedding,
+  documentKey,
+  embeddingKey,
+  parseKey,
+  sameVersion,
+  workspaceKey,
+  type Embedding,
+  type Key,
+} from '@docbus/core';
 import { unpackPayload } from '@docbus/log';
 import { parseCache } from '@docbus/replica/cache-file.ts';
 import { cacheName } from '@docbus/replica/caches.ts';
@@ -12,7 +22,7 @@ import { checkNotAhead } from './checks-online.ts';
 import { numberOf } from './gate.ts';
 import { checkOwnGround } from './people.ts';
 import { BROKEN, documentsOn, hashOf, membershipRowsOn, rowsOn, vectorIdsOn } from './pictures.ts';
-import { Violation, type Machine, type World } from './world.ts';
+import { describeChange, Violation, type Machine, type World } from './world.ts';
 
 function fail(check: string, message: string): never {
   throw new Violation(check, message);
@@ -26,6 +36,8 @@ export function checkAll(world: World): void {
     checkLocalColumns(machine);
     if (machine.manifest !== undefined) checkNotAhead(world, machine, machine.manifest);
   }
+  exemptLost(world);
+  checkNothingLost(world);
   checkEdits(world);
   checkNotUndone(world);
   checkQuarantine(world);
@@ -205,6 +217,36 @@ function checkLocalColumns({ reader, id }: Machine): void {
     )
     .get()?.['n'];
   if (orphans !== 0) fail('7 own ground only', `${id} has watch queues without a document`);
+}
+
+/** An edit that was only in the tail that the log lost, and whose author forgot it before it could miss it, is nowhere any more. */
+function exemptLost(world: World): void {
+  for (const edit of world.edits) {
+    const forgotAt = world.machines.find(({ id }) => id === edit.replica)?.forgotAt ?? 0;
+    const published = world.journal.flatMap(({ change, lost }, index) =>
+      index >= edit.at && change?.key === edit.key && change.hash === edit.after ? [lost && index < forgotAt] : [],
+    );
+    if (published.length > 0 && published.every((isGone) => isGone)) edit.exempt = true;
+  }
+}
+
+/** Invariant 1: what the log lost is put back, or something newer is known everywhere. */
+function checkNothingLost(world: World): void {
+  const final = world.machines[0]?.manifest;
+  for (const [index, { change, lost, replica }] of world.journal.entries()) {
+    if (!lost || change === undefined || world.poisoned.has(change.key)) continue;
+    if (index < (world.machines.find(({ id }) => id === replica)?.forgotAt ?? 0)) continue;
+    const entry = final?.entry(change.key);
+    if (entry === undefined || compareStamp(entry, change) < 0)
+      fail(
+        '1 what the log lost is put back',
+        `${describeChange(change)} of ${replica} is in no log any more; recorded is ${entry === undefined ? 'nothing' : say(entry)}`,
+      );
+    const isThere = world.journal.some(
+      (other) => !other.lost && other.change?.key === change.key && compareStamp(other.change, change) >= 0,
+    );
+    if (!isThere) fail('1 what the log lost is put back', `${describeChange(change)} of ${replica} was not appended again`);
+  }
 }
 
 /** Invariant 1: an edit that people did not replace themselves is in the log or under conflicts/. */

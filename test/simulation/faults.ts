@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Key } from '@docbus/core';
 import { createFakeChroma, type FakeChroma } from '@docbus/replica/chroma-fake.ts';
-import { compactMemoryStore, recreateMemoryStore } from '@docbus/log/memory.ts';
+import { compactMemoryStore, loseMemoryTail, recreateMemoryStore } from '@docbus/log/memory.ts';
 import { createStorage } from '../stand-in/index.ts';
 import { bury } from './agent.ts';
 import type { Outcome } from './gate.ts';
@@ -24,6 +24,7 @@ export const faultNames = [
   'log',
   'compact',
   'recreate',
+  'tail',
   'state',
   'backup',
   'volume',
@@ -44,6 +45,7 @@ const weights: Readonly<Record<FaultName, number>> = {
   log: 1,
   compact: 1,
   recreate: 0.15,
+  tail: 0.4,
   state: 0.4,
   backup: 0.8,
   volume: 0.8,
@@ -84,8 +86,9 @@ export async function drawFault(world: World, machine: Machine, faults: Readonly
     case 'recreate':
       recreateMemoryStore(world.store);
       world.epoch += 1;
-      world.epochStart = world.journal.length;
       return world.trace('the log is made anew');
+    case 'tail':
+      return loseTail(world, 1 + random.below(6));
     case 'state':
       return loseState(world, machine);
     case 'backup':
@@ -129,6 +132,29 @@ function toggleLock(world: World, machine: Machine): void {
   world.trace(`${machine.id} the database is locked`);
 }
 
+/**
+ * The log loses its newest records, as a broker does that acknowledges before it flushes. What such a log compacts it has flushed, so what
+ * has taken an older record's place is not lost.
+ */
+export function loseTail(world: World, count: number): void {
+  const { store, journal, epoch } = world;
+  const kept = Math.max(store.records.length - count, 0);
+  const held = new Set(store.records.map(({ number }) => number));
+  const first = store.records[kept]?.number;
+  if (first === undefined) return;
+  const here = journal.filter((appended) => appended.epoch === epoch && !appended.lost);
+  const lost = here.filter(({ number }) => number >= first);
+  const keys = new Set(lost.map(({ record }) => record.key));
+  if (here.some(({ number, record }) => keys.has(record.key) && !held.has(number))) return;
+  world.trace(`the log loses its last ${loseMemoryTail(store, kept)} records, from ${first}`);
+  for (const appended of lost) appended.lost = true;
+}
+
+/** What nobody has read yet, perhaps not even its author. */
+export function drawTail(world: World, call: string, faults: ReadonlySet<FaultName>): void {
+  if (faults.has('tail') && call.startsWith('log.append') && world.random.chance(0.01)) loseTail(world, 1 + world.random.below(3));
+}
+
 /** Whether the change that an edit asks for was ever appended by its own replica. */
 function isPublished(world: World, { key, after, at, replica }: UserEdit): boolean {
   return world.journal.slice(at).some(({ change, replica: by }) => by === replica && change?.key === key && change.hash === after);
@@ -146,6 +172,7 @@ function loseState(world: World, machine: Machine): void {
   mkdirSync(machine.stateDir);
   if (machine.backup !== undefined) dropBackup(machine);
   machine.forgot = world.edits.length;
+  machine.forgotAt = world.journal.length;
   machine.landed = new Set();
   exemptUnpublished(world, machine, ({ after }) => after === '');
   world.trace(`${machine.id} lost its state`);
@@ -200,6 +227,7 @@ async function restoreBackup(world: World, machine: Machine): Promise<void> {
   machine.chroma.up = up;
   exemptUnpublished(world, machine, ({ seq }) => seq >= backup.edits);
   machine.forgot = world.edits.length;
+  machine.forgotAt = world.journal.length;
   machine.landed = new Set();
   dropBackup(machine);
   startApp(world, machine);

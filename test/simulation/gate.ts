@@ -262,9 +262,9 @@ export function gateOptions(session: Session, options: AgentOptions): AgentOptio
   };
 }
 
-/** The memory log's positions end in the number of the record. */
+/** The number of the record, out of a position of the memory log (see position.ts). */
 export function numberOf(position: string | undefined): number {
-  return position === undefined ? 0 : Number(position.slice(position.lastIndexOf(':') + 1));
+  return position === undefined ? 0 : Number(position.split(':')[2]);
 }
 
 type Batch = Parameters<AgentOptions['replica']['vectors']['add']>[1];

@@ -15,10 +15,12 @@ export type Appended = {
   readonly change: Change | undefined;
   /** bytes of an inline payload, unpacked */
   readonly content: Uint8Array | undefined;
+  /** the log lost it, though it had acknowledged it */
+  lost: boolean;
 };
 
 export function journalOf(replica: string, number: number, epoch: number, record: LogRecord): Appended {
-  const common = { replica, number, epoch, record };
+  const common = { replica, number, epoch, record, lost: false };
   try {
     const decoded = decodeRecord(record);
     if (decoded.type !== 'change') return { ...common, change: undefined, content: undefined };

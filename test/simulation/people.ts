@@ -165,10 +165,15 @@ function noteRows(world: World, machine: Machine, operation: Operation, before: 
   for (const [key, text] of before) if (!after.has(key)) note(world, machine, operation, key, hashOf(text), '');
 }
 
+/** How long the journal was up to the record of that number: the last one, where the log has given it twice. */
+function seenUpTo({ journal, epoch }: World, number: number): number {
+  return journal.findLastIndex((appended) => appended.epoch === epoch && appended.number === number) + 1;
+}
+
 function note(world: World, machine: Machine, { name, reset }: Operation, key: Key, before: string, after: string): void {
   const { edits, journal } = world;
   const checkpoint = machine.manifest?.meta('checkpoint');
-  const seen = checkpoint?.includes(world.store.identity) === true ? world.epochStart + numberOf(checkpoint) : 0;
+  const seen = checkpoint?.includes(world.store.identity) === true ? seenUpTo(world, numberOf(checkpoint)) : 0;
   edits.push({
     seq: edits.length,
     replica: machine.id,

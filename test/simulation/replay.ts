@@ -71,7 +71,7 @@ export async function checkReplay(world: World): Promise<void> {
 function shuffled(world: World): LogRecord[] {
   const { random, epoch } = world;
   // What a log that compacts has dropped is nobody's to replay.
-  const journal = world.compacts ? world.store.records.map((record) => ({ record, epoch })) : world.journal;
+  const journal = world.compacts ? world.store.records.map((record) => ({ record, epoch })) : world.journal.filter(({ lost }) => !lost);
   const queues = new Map<string, LogRecord[][]>();
   let parts: LogRecord[] = [];
   for (const { record, epoch: of } of journal) {

@@ -4,7 +4,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { defaultSettings } from '@docbus/agent/context.ts';
 import { settle, startAgent, startStep } from './agent.ts';
 import { checkAll } from './checks.ts';
-import { drawFault, drawOutcome, type FaultName } from './faults.ts';
+import { drawFault, drawOutcome, drawTail, type FaultName } from './faults.ts';
 import { checkJoin, checkReplay } from './replay.ts';
 import type { SessionChances } from './gate.ts';
 import { beginOperation, breakOff, goOn, isPaused } from './people.ts';
@@ -107,7 +107,6 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
     trace: (line) => trace.push(`${world.now - START} ${line}`),
     now: START,
     epoch: 0,
-    epochStart: 0,
     logDown: false,
     compacts: false,
     slow: 0,
@@ -175,6 +174,7 @@ async function stepAgent(world: World, machine: Machine, faults: RunOptions['fau
     world.trace(`${machine.id} ${parked.name} ${outcome}`);
     parked.release(outcome);
     await drain();
+    drawTail(world, parked.name, faults);
     return;
   }
   if (running !== undefined)

@@ -79,6 +79,8 @@ export type Machine = {
   backup: Backup | undefined;
   /** how many edits there were when it last forgot what it knew */
   forgot: number;
+  /** and how long the journal was then */
+  forgotAt: number;
   /** the embedder that its agent is told of */
   model: string;
   /** keys whose deletion the operator approved */
@@ -110,8 +112,6 @@ export type World = {
   readonly trace: (line: string) => void;
   now: number;
   epoch: number;
-  /** length of the journal when this log began */
-  epochStart: number;
   logDown: boolean;
   /** the log may have removed superseded records */
   compacts: boolean;
@@ -187,6 +187,7 @@ export function createMachine(world: World, id: string): Machine {
     lock: undefined,
     backup: undefined,
     forgot: 0,
+    forgotAt: 0,
     model: world.embedder.model,
     approved: new Set(),
     foreignRows: '',
