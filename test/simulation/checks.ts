@@ -6,11 +6,14 @@ import {
   decodeEmbedding,
   documentKey,
   embeddingKey,
+  membershipKey,
   parseKey,
   sameVersion,
   workspaceKey,
+  type DocPath,
   type Embedding,
   type Key,
+  type Slug,
 } from '@docbus/core';
 import { unpackPayload } from '@docbus/log';
 import { parseCache } from '@docbus/replica/cache-file.ts';
@@ -150,6 +153,9 @@ function checkVectors(machine: Machine, entries: ReadonlyMap<Key, Recorded>): vo
   const claimed = new Map<string, string>();
   const docIds = new Set<string>();
   const loaded = new Map<Key, Embedding>();
+  // Whoever still has the embedding of a document that stays publishes it again (revive.ts).
+  const isKept = (path: DocPath, slug: Slug): boolean =>
+    [documentKey(path), workspaceKey(slug), membershipKey(slug, path)].every((needed) => entries.get(needed)?.state === 'present');
   for (const { slug, path, docId } of membershipRowsOn(reader)) {
     docIds.add(docId);
     const spoilt = damaged.has(docId);
@@ -158,7 +164,11 @@ function checkVectors(machine: Machine, entries: ReadonlyMap<Key, Recorded>): vo
     for (const vectorId of ids) claimed.set(vectorId, slug);
     const key = embeddingKey(path);
     const entry = entries.get(key);
-    if (entry === undefined || (entry.state !== 'present' && ids.length === 0)) continue;
+    if (entry === undefined) continue;
+    if (entry.state !== 'present' && ids.length === 0) {
+      if (isKept(path, slug)) fail('2 vectors', `${id} has no vectors of ${path} in ${slug}: its embedding is deleted, and it is not`);
+      continue;
+    }
     if (entry.state !== 'present') fail('2 vectors', `${id} has vectors of ${path} in ${slug}, whose embedding is deleted`);
     const embedding = loaded.get(key) ?? embeddingOf(machine, key, entry.hash);
     loaded.set(key, embedding);

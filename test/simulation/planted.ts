@@ -281,4 +281,8 @@ export const plants: readonly Plant[] = [
         },
       })),
   },
+  {
+    name: 'what nobody has read back counts as being in the log',
+    options: (options) => withManifest(options, () => ({ setSent: () => {} })),
+  },
 ];
