@@ -7,7 +7,7 @@ import type { LogRecord } from './port.ts';
 import { publishRecord, type StreamOptions } from './rabbitmq-stream.ts';
 
 const WINDOW_RECORDS = 200;
-const WINDOW_BYTES = 4 << 20;
+const WINDOW_BYTES = 8 << 20;
 
 export type RabbitAppender = { append(records: readonly LogRecord[], identity: string, alive: () => void): Promise<void> };
 
