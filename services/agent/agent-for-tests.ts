@@ -12,7 +12,7 @@ import { openDocuments } from '@docbus/replica/documents.ts';
 import { openManifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createFakeVectors } from '@docbus/replica/vectors-fake.ts';
-import { createBell, silentLogger as logger, systemClock as clock } from '@docbus/runtime';
+import { createBell, silentLogger, systemClock as clock } from '@docbus/runtime';
 import { createAgent } from './agent.ts';
 import { openConflictFiles } from './conflict-files.ts';
 import { defaultSettings, type AgentOptions, type Scope } from './context.ts';
@@ -26,7 +26,11 @@ export const DOCUMENT_BYTES_MAX = 1 << 16;
 const never = new AbortController().signal;
 
 /** `change` replaces ports or settings. Nothing runs before `loop.run` is called or a step is. */
-export function openTestAgent(t: TestContext, change: (options: AgentOptions) => AgentOptions = (options) => options) {
+export function openTestAgent(
+  t: TestContext,
+  change: (options: AgentOptions) => AgentOptions = (options) => options,
+  logger = silentLogger,
+) {
   const storageDir = mkdtempSync(join(tmpdir(), 'docbus-agent-'));
   const stateDir = join(storageDir, 'state');
   const databasePath = join(storageDir, 'anythingllm.db');

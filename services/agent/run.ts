@@ -4,6 +4,7 @@ import type { Log } from '@docbus/log/port.ts';
 import type { Bell, Clock, Logger } from '@docbus/runtime';
 import type { Agent } from './agent.ts';
 import { createAttempt, type Attempt } from './attempt.ts';
+import { watchChroma } from './chroma-watch.ts';
 import type { Scope } from './context.ts';
 
 export type Loop = {
@@ -62,7 +63,7 @@ export function createLoop(options: LoopOptions): Loop {
         bell.ring();
       }),
     async run(stop) {
-      // Whatever ends one of the three ends them all: a loop that no longer hears hints would only seem to work.
+      // Whatever ends one of these ends them all: a loop that no longer hears hints would only seem to work.
       const ending = new AbortController();
       const signal = AbortSignal.any([stop, ending.signal]);
       let nextSweepAt = clock.now() + sweepMs;
@@ -84,7 +85,13 @@ export function createLoop(options: LoopOptions): Loop {
         }
       };
       const ended = <T>(work: Promise<T>): Promise<T> => work.finally(() => ending.abort());
-      const results = await Promise.allSettled([ended(steps()), ended(listen(hints(signal))), ended(listen(log.hints(signal)))]);
+      const { vectors } = agent.context.replica;
+      const results = await Promise.allSettled([
+        ended(steps()),
+        ended(listen(hints(signal))),
+        ended(listen(log.hints(signal))),
+        ended(watchChroma({ vectors, clock, logger }, signal)),
+      ]);
       const failure = results.find((result) => result.status === 'rejected' && !(stop.aborted || result.reason === ending.signal.reason));
       if (failure?.status === 'rejected') throw failure.reason;
       if (!stop.aborted) logger.error({}, 'the loop ended by itself');

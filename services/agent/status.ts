@@ -1,10 +1,12 @@
 // What the agent says of itself. Everything is read at the moment it is asked for; only the log's end is remembered for a second,
 // so that scrapes and load balancers do not become load on a broker.
-import { isDocbusError, kinds, reasonOf, type Kind } from '@docbus/core';
+import { kinds, type Kind } from '@docbus/core';
 import type { LogEnd, Position } from '@docbus/log/port.ts';
 import type { Status } from './api.ts';
 import type { Agent } from './agent.ts';
+import { chromaTrouble } from './chroma-watch.ts';
 import { isBootstrapping } from './context.ts';
+import { strandedProblems } from './deletions.ts';
 import type { Loop } from './run.ts';
 
 export type StatusReader = {
@@ -39,11 +41,8 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
   const problems = async (signal: AbortSignal): Promise<readonly string[]> => {
     const troubles = [loop.consume.trouble(), loop.publish.trouble()].filter((trouble) => trouble !== undefined);
     const found = troubles.map(({ code, message }) => ({ code, message }));
-    try {
-      await replica.vectors.ready(AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
-    } catch (error) {
-      found.push({ code: isDocbusError(error) ? error.code : 'internal', message: reasonOf(error) });
-    }
+    const chroma = await chromaTrouble(replica.vectors, ANSWER_MS, signal);
+    if (chroma !== undefined) found.push(chroma);
     // One server that is away fails every request in words of its own; once is enough.
     const isAway = (code: string): boolean => code === 'chroma_unreachable' || code === 'log_unreachable';
     const once = found.filter(({ code }, at) => !isAway(code) || found.findIndex((other) => other.code === code) === at);
@@ -68,7 +67,7 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
         version,
         phase: isBootstrapping(manifest) ? 'bootstrapping' : trouble.length > 0 ? 'waiting' : 'following',
         ready: trouble.length === 0,
-        problems: [...trouble, ...[...state.problems].map(([name, reason]) => `${name}: ${reason}`)],
+        problems: [...trouble, ...[...state.problems].map(([name, reason]) => `${name}: ${reason}`), ...strandedProblems(agent.context)],
         lagRecords: behind?.records ?? null,
         lagSeconds: behind?.seconds ?? null,
         digest: manifest.digest,
