@@ -88,10 +88,34 @@ test('the state may lie anywhere but where AnythingLLM keeps files, and not arou
     assert.equal(read({ DOCBUS_STATE_DIR: right }).stateDir, right);
 });
 
-test("the key for Chroma is sent as AnythingLLM sends it: only with a header's name, as Bearer in Authorization", () => {
-  assert.deepEqual(read({ CHROMA_API_KEY: 'k' }).chroma.headers, {});
+test('the key for Chroma is sent as AnythingLLM sends it: as Bearer in Authorization', () => {
   assert.deepEqual(read({ CHROMA_API_KEY: 'k', CHROMA_API_HEADER: 'X-Api-Key' }).chroma.headers, { 'X-Api-Key': 'k' });
   assert.deepEqual(read({ CHROMA_API_KEY: 'k', CHROMA_API_HEADER: 'Authorization' }).chroma.headers, { Authorization: 'Bearer k' });
+});
+
+test('a key for Chroma without a header, or a header without a key, is refused, and the key is not told', () => {
+  assert.deepEqual(problemsOf({ ...least, CHROMA_API_KEY: 'hush' }), [
+    'CHROMA_API_KEY is set without CHROMA_API_HEADER; set both or neither, for example CHROMA_API_HEADER=Authorization',
+  ]);
+  assert.deepEqual(problemsOf({ ...least, CHROMA_API_HEADER: 'X-Api-Key' }), [
+    'CHROMA_API_HEADER is set without CHROMA_API_KEY; set both or neither',
+  ]);
+});
+
+test("what is wrong in a broker's address is named with the other settings, and a log that nobody else sees is refused", () => {
+  for (const [log, words] of [
+    ['kafka://b:9092', /no Kafka topic/],
+    ['kafka://b:9092/docs?foo=1', /unknown setting foo/],
+    ['kafka://b:99999/docs', /port that is not between/],
+    ['amqp://u:hush@b:xx', /host:port/],
+    ['amqp://u:hush@b?strem=x', /unknown setting strem/],
+    ['memory:', /not the address of a log/],
+  ] as const) {
+    const problems = problemsOf({ ...least, DOCBUS_LOG: log, DOCBUS_SWEEP_MS: '5m' });
+    assert.equal(problems.length, 2);
+    assert.match(problems[0] ?? '', words);
+    assert.doesNotMatch(problems.join(), /hush/);
+  }
 });
 
 test('the model in force is the same however the settings say it', () => {
@@ -123,7 +147,7 @@ test("polling can be asked for by chokidar's own variable", () => {
 
 test('origins show what is derived as a default, and no secret', () => {
   const { origins } = readAgentSettings(
-    { ...least, DOCBUS_TOKEN: 'hush-hush', CHROMA_API_KEY: 'hush', DOCBUS_LOG: 'amqp://me:hush@host' },
+    { ...least, DOCBUS_TOKEN: 'hush-hush', CHROMA_API_KEY: 'hush', CHROMA_API_HEADER: 'X-Api-Key', DOCBUS_LOG: 'amqp://me:hush@host' },
     'm',
   );
   const shown = Object.fromEntries(origins.map(({ name, from, shown: text }) => [name, [from, text]]));

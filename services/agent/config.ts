@@ -44,7 +44,7 @@ export function readAgentSettings(
   const { values, origins } = readSettings(environment, declareSettings(host), {
     prefix: 'DOCBUS_',
     isOther,
-    check: (found) => [...placesProblems(found), ...secretProblems(found)],
+    check: (found) => [...placesProblems(found), ...secretProblems(found), ...chromaProblems(found, environment)],
   });
   const {
     storageDir,
@@ -108,6 +108,14 @@ function secretProblems({ secret, secretFile }: { secret?: unknown; secretFile?:
 function isWithin(path: string, parent: string): boolean {
   const way = relative(parent, path);
   return way === '' || (way !== '..' && !way.startsWith(`..${sep}`));
+}
+
+/** AnythingLLM takes no notice of one without the other, and then wonders why Chroma refuses it. */
+function chromaProblems({ chromaHeader, chromaKey }: { chromaHeader?: unknown; chromaKey?: unknown }, environment: Environment): string[] {
+  if (chromaHeader !== undefined && chromaKey === undefined)
+    return ['CHROMA_API_HEADER is set without CHROMA_API_KEY; set both or neither'];
+  if (chromaKey === undefined || chromaHeader !== undefined || (environment['CHROMA_API_HEADER'] ?? '').trim() !== '') return []; // a wrong header was told
+  return ['CHROMA_API_KEY is set without CHROMA_API_HEADER; set both or neither, for example CHROMA_API_HEADER=Authorization'];
 }
 
 /** As AnythingLLM does: only both together count, and Authorization gets a Bearer. */

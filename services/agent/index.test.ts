@@ -14,7 +14,7 @@ test('an agent that is asked to stop while it waits for its storage ends for tha
   t.after(() => rmSync(place, { recursive: true }));
   const storageDir = join(place, 'not-mounted');
   const config = readAgentConfig({
-    DOCBUS_LOG: 'memory:',
+    DOCBUS_LOG: `sqlite:${join(place, 'log.db')}`,
     DOCBUS_REPLICA: 'a',
     DOCBUS_STORAGE_DIR: storageDir,
     DOCBUS_HTTP: '127.0.0.1:0',

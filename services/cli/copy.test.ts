@@ -320,12 +320,12 @@ test('wrong usage is told before anything is touched', async (t) => {
   await refuses(/needs --from LOG and --to LOG/, '--from', from);
   await refuses(/there is no file .*from/, '--from', from, '--to', to);
   await refuses(/not the address of a log/, '--from', 'ftp://x', '--to', to);
-  await refuses(/memory/, '--from', 'memory:', '--to', to);
+  await refuses(/no Kafka topic/, '--from', 'kafka://b:9092', '--to', to);
   {
     await using log = await openLog(from, { replica: 'a', clock: systemClock }, never);
     await log.append(put('x', 1).records, never);
   }
-  await refuses(/gone at once/, '--from', from, '--to', 'memory:');
+  await refuses(/not the address of a log/, '--from', from, '--to', 'memory:');
   await refuses(/are the same log/, '--from', from, '--to', from);
   await refuses(/cannot be read/, '--from', from, '--to', to, '--to-secret-file', join(directory, 'none'));
   writeFileSync(join(directory, 'key'), 'short');

@@ -29,6 +29,7 @@ test('what is wrong in a Kafka URL is named, without the password', () => {
   invalid(() => parseKafkaUrl(`${login}:9092`), /no Kafka topic/);
   invalid(() => parseKafkaUrl(`${login}/a/b`), /no Kafka topic/);
   invalid(() => parseKafkaUrl(`${login}:99x/t`), /host:port/);
+  for (const port of [0, 65_536, 99_999]) invalid(() => parseKafkaUrl(`${login}:${port}/t`), /port that is not between 1 and 65535/);
   invalid(() => parseKafkaUrl('kafka://[::1]:9092/t'), /host:port/);
   invalid(() => parseKafkaUrl(`${login}/t?partition=3`), /unknown setting partition;/);
   invalid(() => parseKafkaUrl(`${login}/t?partitions=0`), /partitions=0/);

@@ -33,7 +33,9 @@ export function parseBrokerUrl(
   const hosts = authority.split(',').map((host) => {
     const parts = HOST.exec(host);
     if (parts === null) return refuse(`names a host that is not host:port: ${JSON.stringify(host)} (of IPv6 use a name)`);
-    return `${parts[1]}:${parts[2] ?? port}`;
+    const number = Number(parts[2] ?? port);
+    if (number < 1 || number > 65_535) return refuse(`names a port that is not between 1 and 65535: ${JSON.stringify(host)}`);
+    return `${parts[1]}:${number}`;
   });
   const settings = new URLSearchParams(query);
   for (const setting of settings.keys())

@@ -1,6 +1,8 @@
 // A log by its URL: the scheme chooses the driver, and only that driver and its libraries are loaded.
 import { existsSync } from 'node:fs';
 import { DocbusError } from '@docbus/core';
+import { parseKafkaUrl } from './kafka-url.ts';
+import { parseRabbitUrl } from './rabbitmq-url.ts';
 import { createSealedLog } from './seal.ts';
 import type { Log, LogOptions } from './port.ts';
 
@@ -9,23 +11,13 @@ const examples = {
   'amqp:': 'amqp://user:password@rabbitmq:5672/vhost?stream=docbus',
   'amqps:': 'amqps://user:password@rabbitmq:5671/vhost?stream=docbus',
   'sqlite:': 'sqlite:/var/lib/docbus/log.db',
-  'memory:': 'memory:',
 } as const;
 type Scheme = keyof typeof examples;
 
 /** The driver for a URL. Drivers connect at the first use: an unreachable log is an error of that use. Throws `config_invalid` for a URL that names no log. */
 export async function openLog(url: string, options: LogOptions, signal: AbortSignal): Promise<Log> {
   const scheme = checkLogUrl(url);
-  // Named by text until the file is there.
-  const openBrokerLog = async (file: string, name: string): Promise<Log> => {
-    const driver = (await import(file)) as Record<string, (options: LogOptions & { url: string }, signal: AbortSignal) => Promise<Log>>;
-    return (driver[name] as (typeof driver)[string])({ ...options, url }, signal);
-  };
   switch (scheme) {
-    case 'memory:': {
-      const { createMemoryLog } = await import('./memory.ts');
-      return createMemoryLog(options);
-    }
     case 'sqlite:': {
       const { openSqliteLog } = await import('./sqlite.ts');
       return openSqliteLog({ ...options, path: sqlitePath(url) });
@@ -34,8 +26,11 @@ export async function openLog(url: string, options: LogOptions, signal: AbortSig
       const { openKafkaLog } = await import('./kafka.ts');
       return openKafkaLog({ ...options, url }, signal);
     }
-    default:
-      return openBrokerLog('./rabbitmq.ts', 'openRabbitLog');
+    case 'amqp:':
+    case 'amqps:': {
+      const { openRabbitLog } = await import('./rabbitmq.ts');
+      return openRabbitLog({ ...options, url }, signal);
+    }
   }
 }
 
@@ -48,20 +43,19 @@ export async function openLogWith(secrets: readonly string[], url: string, optio
 /** The same log for somebody who only reads: where there is none, none is made, but its first use is an error. Throws `config_invalid`. */
 export function existingLogUrl(url: string): string {
   const scheme = checkLogUrl(url);
-  if (scheme === 'memory:') throw invalid('the log in memory holds nothing that another process wrote', examples['sqlite:']);
   if (scheme !== 'sqlite:') return /[?&]create=/.test(url) ? url : `${url}${url.includes('?') ? '&' : '?'}create=false`;
   if (!existsSync(sqlitePath(url))) throw invalid(`there is no file ${sqlitePath(url)}`, 'the file that holds the log');
   return url;
 }
 
-/** The scheme of a URL that openLog takes. Throws `config_invalid` with an example. Brokers' drivers look at the rest themselves. */
+/** The scheme of a URL that openLog takes. Throws `config_invalid` with an example; reads the PEM files that the URL names. */
 export function checkLogUrl(url: string): Scheme {
   const scheme = Object.keys(examples).find((known): known is Scheme => url.startsWith(known));
   if (scheme === undefined) throw invalid(`${shown(url)} is not the address of a log`, `one of ${Object.values(examples).join(', ')}`);
   if (scheme === 'sqlite:' && !/^\/[^/]/.test(sqlitePath(url)))
     throw invalid(`${shown(url)} does not name a file by its absolute path`, examples[scheme]);
-  if (scheme === 'memory:' && url !== scheme)
-    throw invalid('the log in memory has no name, and no other process sees it', examples[scheme]);
+  if (scheme === 'kafka:') parseKafkaUrl(url);
+  if (scheme === 'amqp:' || scheme === 'amqps:') parseRabbitUrl(url);
   return scheme;
 }
 
