@@ -1,6 +1,6 @@
 // The agent of one replica: bounded steps over its ports. The loop (run.ts), the simulation and the tests call the same steps.
 import type { Key } from '@docbus/core';
-import { dismissConflicts, retryQuarantined, revertDeletions, unreadable } from './commands.ts';
+import { approveDeletions, dismissConflicts, retryQuarantined, revertDeletions, unreadable } from './commands.ts';
 import { consumeOnce } from './consume.ts';
 import { createState, type AgentOptions, type Context, type Scope } from './context.ts';
 import { publishOnce, type StepResult } from './publish.ts';
@@ -18,7 +18,7 @@ export type Agent = {
    * what we know counts as being in it until it is met there; at its end, what was not met is appended.
    */
   startOver(reason: StartOverReason): void;
-  /** Lets held deletions be published (all, or some keys). Returns how many. */
+  /** Lets held deletions be published (all, or some keys), but not of documents that are still embedded. Returns how many. */
   approveDeletions(keys?: ReadonlySet<Key>): number;
   /** Puts back on disk what held deletions took away. Returns how many. */
   revertDeletions(keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number>;
@@ -40,11 +40,7 @@ export function createAgent(options: AgentOptions): Agent {
     publishOnce: (signal) => publishOnce(context, signal),
     consumeOnce: (signal) => consumeOnce(context, signal),
     startOver: (reason) => startOver(context, reason),
-    approveDeletions(keys) {
-      const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
-      manifest.transaction(() => chosen.forEach((held) => manifest.putHeld({ ...held, approved: true })));
-      return chosen.length;
-    },
+    approveDeletions: (keys) => approveDeletions(context, keys),
     revertDeletions: (keys, signal) => revertDeletions(context, keys, signal),
     retryQuarantined: (ids, signal) => retryQuarantined(context, ids, signal),
     dismissConflicts: (ids, withFiles) => dismissConflicts(context, ids, withFiles),

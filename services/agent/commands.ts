@@ -1,5 +1,5 @@
 // What people ask of an agent: held deletions put back, quarantined changes tried again, conflicts dismissed.
-import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
+import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type DocPath, type Key } from '@docbus/core';
 import type { Conflict } from '@docbus/replica/manifest.ts';
 import { createApplier, type Applied } from './apply.ts';
 import { writeMarks, type Context } from './context.ts';
@@ -26,12 +26,33 @@ export function dismissConflicts({ manifest, conflicts }: Context, ids: Readonly
   return chosen.length;
 }
 
+/**
+ * Lets held deletions be published. A document that a workspace still holds is passed over: it is deleted only when no row holds it any
+ * more, and an approval that waits for that would be forgotten by everybody but the agent.
+ */
+export function approveDeletions({ manifest, replica }: Context, keys: ReadonlySet<Key> | undefined): number {
+  const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
+  const paths = chosen.flatMap(({ key }) => pathsOfDocument(key));
+  const embedded = new Set(replica.records.membershipsOf(paths).map(({ path }) => documentKey(path) as Key));
+  const approved = chosen.filter(({ key }) => !embedded.has(key));
+  manifest.transaction(() => approved.forEach((held) => manifest.putHeld({ ...held, approved: true })));
+  return approved.length;
+}
+
+function pathsOfDocument(key: Key): readonly DocPath[] {
+  const parsed = parseKey(key);
+  return parsed.kind === 'document' ? [parsed.path] : [];
+}
+
 /** Applies recorded entries again, as if they came from the log. */
 export async function revertDeletions(context: Context, keys: ReadonlySet<Key> | undefined, signal: AbortSignal): Promise<number> {
-  const { manifest } = context;
-  const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
+  const { manifest, state } = context;
+  const held = manifest.held().map(({ key }) => key);
+  // A single file that went is held only after a while; whoever names it need not wait.
+  const chosen =
+    keys === undefined ? held : [...new Set([...held, ...[...state.stillEmbedded.keys()].map(documentKey)])].filter((key) => keys.has(key));
   const again = new Set<Key>();
-  for (const { key } of chosen) {
+  for (const key of chosen) {
     again.add(key);
     const parsed = parseKey(key);
     // The embedding of a document went with its file, and a membership cannot come back without its workspace.
@@ -50,7 +71,7 @@ export async function revertDeletions(context: Context, keys: ReadonlySet<Key> |
       packed: manifest.payload(key)?.packed,
     });
   }
-  manifest.transaction(() => chosen.forEach(({ key }) => manifest.dropHeld(key)));
+  manifest.transaction(() => chosen.forEach((key) => manifest.dropHeld(key)));
   await applyAndRecord(context, winners, signal);
   // The reset has been answered: what happened before now is not a reason to hold anything later.
   context.state.dirty.records = true;

@@ -79,6 +79,10 @@ export type AgentState = {
   readonly finishAt: Map<Key, number>;
   /** by docId: when the manifest's fresh fills were noted, in milliseconds of the clock; an earlier life's count from its end */
   readonly freshSince: Map<string, number>;
+  /** documents whose file is gone while rows hold them, as of the last look; since when, in milliseconds of the clock */
+  readonly stillEmbedded: Map<DocPath, { readonly slug: Slug; readonly since: number }>;
+  /** how many of them the logger was told of */
+  stillEmbeddedSaid: number;
   /** names that cannot be replicated, and why; replaced at each survey of their place */
   readonly problems: Map<string, string>;
   /** files that do not parse, as they were when they were read: not read again before they are others, or a sweep comes by */
@@ -123,6 +127,8 @@ export function createState(clock: Clock): AgentState {
     absentSince: new Map(),
     finishAt: new Map(),
     freshSince: new Map(),
+    stillEmbedded: new Map(),
+    stillEmbeddedSaid: 0,
     problems: new Map(),
     unsettled: { document: new Map(), cache: new Map() },
     withoutEmbedding: new Set(),

@@ -1,5 +1,17 @@
 // Deletions: absence becomes an edit only when it has lasted, is complete, and passes the guard (invariant 6).
-import { documentKey, embeddingKey, guard, kindOf, parseKey, reconcile, workspaceKey, type Key, type Kind, type Slug } from '@docbus/core';
+import {
+  documentKey,
+  embeddingKey,
+  guard,
+  kindOf,
+  parseKey,
+  reconcile,
+  workspaceKey,
+  type DocPath,
+  type Key,
+  type Kind,
+  type Slug,
+} from '@docbus/core';
 import type { Context, Mark } from './context.ts';
 import type { Draft } from './collect.ts';
 import { examineContent, examineDocument, knownOf } from './examine.ts';
@@ -15,7 +27,9 @@ export function collectDeletions(context: Context): Deletions {
   const now = clock.now();
   const absences = findAbsences(context);
   for (const key of state.absentSince.keys()) if (!absences.has(key)) state.absentSince.delete(key);
-  for (const { key } of manifest.held()) if (!absences.has(key)) manifest.dropHeld(key);
+  const stillEmbedded = new Set([...state.stillEmbedded.keys()].map(documentKey));
+  // What was approved and then embedded again was not meant like this.
+  for (const { key, approved } of manifest.held()) if (!absences.has(key) && (approved || !stillEmbedded.has(key))) manifest.dropHeld(key);
   let wakeAt: number | undefined;
   const lasting: Key[] = [];
   for (const key of absences) {
@@ -24,14 +38,45 @@ export function collectDeletions(context: Context): Deletions {
     if (now - since >= settings.settleMs) lasting.push(key);
     else wakeAt = Math.min(wakeAt ?? Infinity, since + settings.settleMs);
   }
-  if (lasting.length === 0) return { drafts: [], wakeAt };
+  for (const { since } of state.stillEmbedded.values())
+    for (const at of [since + settings.settleMs, since + settings.settleMs * STRANDED_SETTLES])
+      if (at > now) wakeAt = Math.min(wakeAt ?? Infinity, at);
+  sayStillEmbedded(context);
+  if (lasting.length === 0 && stillEmbedded.size === 0) return { drafts: [], wakeAt };
   const released = passGuard(context, lasting);
   return { drafts: released.flatMap((key) => draftsOf(context, key)), wakeAt };
 }
 
+/** A purge removes the file before the rows, and with a slow Chroma that takes a while; longer than so many settling times nothing does. */
+const STRANDED_SETTLES = 30;
+
+/** Documents whose file has been gone for longer than a purge usually takes, while rows hold them. */
+function strandedFor({ state, clock, settings }: Context, settles: number): readonly (readonly [path: DocPath, slug: Slug])[] {
+  return [...state.stillEmbedded].flatMap(([path, { slug, since }]) =>
+    clock.now() - since >= settles * settings.settleMs ? [[path, slug] as const] : [],
+  );
+}
+
+/** What a person has to know of them, one sentence each. */
+export function strandedProblems(context: Context): readonly string[] {
+  return strandedFor(context, 1).map(
+    ([path, slug]) =>
+      `${path}: the file is gone but the document is still embedded in the workspace ${slug}; put the file back (\`docbus deletes revert ${documentKey(path)}\`), or remove the document there`,
+  );
+}
+
+function sayStillEmbedded(context: Context): void {
+  const { state, logger } = context;
+  const stranded = strandedFor(context, 1);
+  if (stranded.length === state.stillEmbeddedSaid) return;
+  state.stillEmbeddedSaid = stranded.length;
+  if (stranded.length === 0) logger.info({}, 'no file of an embedded document is missing any more');
+  else logger.warn({ count: stranded.length, first: stranded[0]?.[0] }, 'files are gone while their documents are still embedded');
+}
+
 /** Keys that are recorded as present here and are not on disk; memberships that nothing can apply any more among them. */
 function findAbsences(context: Context): Set<Key> {
-  const { manifest, replica, state } = context;
+  const { manifest, replica, clock, state } = context;
   const absences = new Set<Key>();
   // A candidate whose absence is recorded by now is none any more; it would be shown as unpublished until the database changes again.
   for (const [key, { copies }] of state.memberships) {
@@ -56,16 +101,11 @@ function findAbsences(context: Context): Set<Key> {
   });
   // AnythingLLM removes the files before the rows, and where Chroma is down the rows stay: the rows decide (reference, pitfall 17).
   const embedded = new Map(gone.length === 0 ? [] : replica.records.membershipsOf(gone).map(({ path, slug }) => [path, slug]));
+  for (const path of state.stillEmbedded.keys()) if (!embedded.has(path)) state.stillEmbedded.delete(path);
   for (const path of gone) {
     const slug = embedded.get(path);
-    if (slug === undefined) {
-      state.problems.delete(path);
-      absences.add(documentKey(path));
-    } else
-      state.problems.set(
-        path,
-        `the file is gone but the document is still embedded in the workspace ${slug}; remove it there, or restore the file`,
-      );
+    if (slug === undefined) absences.add(documentKey(path));
+    else state.stillEmbedded.set(path, { slug, since: state.stillEmbedded.get(path)?.since ?? clock.now() });
   }
   return absences;
 }
@@ -82,8 +122,13 @@ function orphans({ manifest, settings }: Context): readonly { readonly key: Key 
   });
 }
 
+/**
+ * Releases what may be published and holds the rest. Documents whose file is gone count although rows still hold them: a folder that was
+ * emptied takes those in no workspace along. They are held so that a person can revert; nothing publishes them before their rows are gone.
+ */
 function passGuard(context: Context, lasting: readonly Key[]): readonly Key[] {
   const { manifest, replica, state, settings, clock, logger } = context;
+  const now = clock.now();
   const approved = new Set(
     manifest
       .held()
@@ -107,29 +152,52 @@ function passGuard(context: Context, lasting: readonly Key[]): readonly Key[] {
         manifest.entry(documentKey(parsed.path))?.state === 'deleted'
       );
     };
-    const judged = keys.filter((key) => !approved.has(key) && !implied(key));
+    const judged = new Set(keys.filter((key) => !approved.has(key) && !implied(key)));
     const { present, unapplied } = counts[kind];
+    const others = kind === 'document' ? state.stillEmbedded.size + heldAndYoung(context, keys) : 0;
     const verdict = guard(
-      { kind, deletions: judged.length, recorded: present - unapplied, reset: state.resetPending, placeMissing: placeMissing(kind) },
+      {
+        kind,
+        deletions: judged.size + others,
+        recorded: present - unapplied,
+        reset: state.resetPending,
+        placeMissing: placeMissing(kind),
+      },
       settings.guard,
     );
     const heldBefore = new Set(manifest.held().map(({ key }) => key));
+    const toHold = new Map<Key, string>();
     for (const key of keys) {
-      if (verdict.hold && judged.includes(key)) {
-        if (!heldBefore.has(key)) manifest.putHeld({ key, reason: verdict.reason, since: clock.now(), approved: false });
+      if (verdict.hold && judged.has(key)) {
+        toHold.set(key, verdict.reason);
         continue;
       }
       released.push(key);
       const parsed = parseKey(key);
       if (parsed.kind === 'workspace') releasedWorkspaces.add(parsed.slug);
     }
-    if (verdict.hold && judged.some((key) => !heldBefore.has(key)))
-      logger.warn(
-        { kind, count: judged.length, reason: verdict.reason },
-        'deletions are held: look at them with `docbus deletes`, then approve or revert',
-      );
+    if (kind === 'document')
+      for (const [path, slug] of strandedFor(context, verdict.hold ? 1 : STRANDED_SETTLES)) {
+        const why = `its file went while it was embedded in the workspace ${slug}`;
+        toHold.set(documentKey(path), verdict.hold ? `${verdict.reason}; ${why}` : why);
+      }
+    const fresh = [...toHold].filter(([key]) => !heldBefore.has(key));
+    if (fresh.length === 0) continue;
+    manifest.transaction(() => fresh.forEach(([key, reason]) => manifest.putHeld({ key, reason, since: now, approved: false })));
+    logger.warn(
+      { kind, count: toHold.size, reason: fresh[0]?.[1] },
+      'deletions are held: look at them with `docbus deletes`, then approve or revert',
+    );
   }
   return released;
+}
+
+/** Documents that were held before their rows went: for the moment that this absence takes to settle they would not be counted. */
+function heldAndYoung({ manifest, state }: Context, lasting: readonly Key[]): number {
+  const settled = new Set(lasting);
+  return manifest
+    .held()
+    .filter(({ key, approved }) => kindOf(key) === 'document' && !approved && state.absentSince.has(key) && !settled.has(key)).length;
 }
 
 /** A document's embedding goes with it; nothing else ever deletes an embedding. */

@@ -10,7 +10,8 @@ export const command: Command = {
        docbus deletes approve|revert (KEY… | --all) [--agent URL]
 
 More vanished from a replica at once than a person usually deletes, so its agent holds these deletions back.
-approve publishes them, and every replica deletes; revert puts the content back on this replica.
+approve publishes them, and every replica deletes; revert puts the content back on this replica. A document that is still
+embedded is not approved: remove it from its workspaces in AnythingLLM first.
 
   --agent URL   the agent that holds them (default: this machine's, DOCBUS_HTTP)
   --all         everything that is held, instead of keys
@@ -34,6 +35,11 @@ approve and revert need DOCBUS_TOKEN, the same as the agent's.`,
     const keys = readChosen('deletes', verb, { names, all: values.all, what: 'keys' });
     const { done } = await agent.post(`/deletes/${verb}`, { keys }, doneSchema);
     print(`${verb === 'approve' ? 'Approved' : 'Reverted'} ${done} ${done === 1 ? 'deletion' : 'deletions'}.`);
+    if (verb === 'approve') {
+      const { deletes } = await agent.get('/deletes', deletesSchema);
+      const left = deletes.filter(({ key, approved }) => !approved && (keys === undefined || keys.includes(key))).length;
+      if (left > 0) print(`${left} still held: embedded documents are deleted by removing them from their workspaces in AnythingLLM.`);
+    }
     return done === 0 && keys !== undefined ? 1 : 0;
   },
 };

@@ -94,10 +94,18 @@ function describe(answers: readonly Answer[]): string {
   );
   const problems = answers.flatMap((answer) =>
     'status' in answer
-      ? answer.status.problems.map((problem) => `${answer.status.replica}: ${problem}`)
+      ? firstProblems(answer.status.problems).map((problem) => `${answer.status.replica}: ${problem}`)
       : [`${answer.agent}: ${answer.problem}`],
   );
   return [formatTable([head, ...rows]), ...problems].join('\n');
+}
+
+const PROBLEMS_MAX = 10;
+
+/** The first that are said are the agent's own troubles; a folder that was emptied adds one for each of its files. */
+function firstProblems(problems: readonly string[]): readonly string[] {
+  const more = problems.length - PROBLEMS_MAX;
+  return more <= 0 ? problems : [...problems.slice(0, PROBLEMS_MAX), `and ${more} more (--json prints all of them)`];
 }
 
 function row(status: Status): (string | number)[] {

@@ -1,7 +1,7 @@
 // What looks like a lost volume or a reset is held by the guard, shown, and decided by a person over HTTP. Until then no other replica
 // loses anything.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { deletesSchema } from '@docbus/agent/api.ts';
@@ -68,6 +68,76 @@ suite('deletions that look like an accident', () => {
     assert.equal((await a.app.inspect()).documents.size, DOCUMENTS);
   });
 
+  suite('a folder that is emptied and stays, with a document in no workspace among the others', () => {
+    let emptied: string;
+    let elsewhere: string;
+    let end: Awaited<ReturnType<Cluster['logEnd']>>;
+    const empty = async (): Promise<void> => {
+      emptied = join(a.storageDir, 'documents', 'custom-documents');
+      elsewhere = join(cluster.directory, 'elsewhere');
+      end = await cluster.logEnd();
+      move(emptied, elsewhere);
+      await held(DOCUMENTS + 1);
+    };
+    const all = { when: ({ present }: { present: { document: number } }) => present.document === DOCUMENTS + 1 };
+    const documents = async (): Promise<ReadonlyMap<string, Uint8Array>> => (await b.app.inspect()).documents;
+
+    before(async () => {
+      await a.app.addRawText({ title: 'In no workspace', text: textAbout('no workspace', 6) });
+      await cluster.converged(all);
+    });
+    after(async () => {
+      for (const path of (await documents()).keys()) if (!paths.includes(path)) await a.app.removeDocument(path);
+      await cluster.converged(full);
+    });
+
+    test('nothing is deleted, not by an approval either while rows are there, and a revert brings every file back', async () => {
+      const whole = await documents();
+      await empty();
+      const { deletes } = deletesSchema.parse((await a.get('/deletes')).body);
+      assert.ok(deletes.every(({ reason }) => /15 of 15 \(document\) vanished at once/.test(reason)));
+      assert.equal(deletes.filter(({ reason }) => /embedded in the workspace island/.test(reason)).length, DOCUMENTS);
+      const status = await a.status();
+      assert.equal(status.unpublished, status.held, 'it waits for a person and for nothing else');
+      assert.equal(status.problems.filter((problem) => /still embedded in the workspace island/.test(problem)).length, DOCUMENTS);
+      const oneEmbedded = [`document/${paths[0]}`];
+      assert.deepEqual((await a.post('/deletes/approve', { keys: oneEmbedded })).body, { done: 0 });
+      const sweeps = a.control.sweeps();
+      await waitFor('two sweeps', () => a.control.sweeps() >= sweeps + 2, { deadlineMs: 20_000 });
+      assert.deepEqual(await cluster.keysAfter(end), []);
+      assert.deepEqual(await documents(), whole, 'the other replica keeps all');
+
+      assert.deepEqual((await a.post('/deletes/revert')).body, { done: DOCUMENTS + 1 });
+      await cluster.converged(all);
+      assert.deepEqual((await a.app.inspect()).documents, whole);
+      assert.deepEqual(await cluster.keysAfter(end), []);
+      const { held: waiting, problems } = await a.status();
+      assert.deepEqual([waiting, problems], [0, []]);
+      rmSync(elsewhere, { recursive: true });
+    });
+
+    test('files that come back by themselves are held no longer', async () => {
+      await empty();
+      move(elsewhere, emptied);
+      await held(0);
+      await cluster.converged(all);
+      assert.deepEqual(await cluster.keysAfter(end), []);
+      assert.deepEqual((await a.status()).problems, []);
+    });
+
+    test('one file that went is written back for whoever names it', async () => {
+      end = await cluster.logEnd();
+      rmSync(join(a.storageDir, 'documents', paths[0]!));
+      const named = async (): Promise<boolean> =>
+        (await a.status()).problems.some((problem) => problem.startsWith(`${paths[0]}: the file is gone`));
+      await waitFor('the problem to be shown', named, { deadlineMs: 20_000 });
+      assert.deepEqual((await a.post('/deletes/revert', { keys: [`document/${paths[0]}`] })).body, { done: 1 });
+      await cluster.converged(all);
+      assert.deepEqual(await cluster.keysAfter(end), []);
+      assert.deepEqual((await a.status()).problems, []);
+    });
+  });
+
   test('deletions that somebody does one by one are no accident', async () => {
     for (const path of paths.slice(0, 2)) await b.app.unembed('island', path);
     await cluster.converged({ when: ({ present }) => present.membership === DOCUMENTS - 2 });
@@ -84,3 +154,9 @@ suite('deletions that look like an accident', () => {
     assert.deepEqual([documents.size, vectorIds.size], [DOCUMENTS, 0]);
   });
 });
+
+/** The files alone: the folder that they leave stays. */
+function move(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const name of readdirSync(from)) renameSync(join(from, name), join(to, name));
+}
