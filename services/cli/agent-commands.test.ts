@@ -98,6 +98,14 @@ test('held deletions wait for a person, and the sentence says with which command
   assert.match(say({}, { held: 1, unpublished: 2 }), /a still at work; a waits for a person, 1 deletion is held/);
 });
 
+test('of very many problems status prints the first, and how many more there are', async () => {
+  const problems = Array.from({ length: 105 }, (_, i) => `f/${i}.json: the file is gone`);
+  await using agent = await serveAgent({ '/status': { ...status, problems } });
+  const { text } = await run(['status', agent.url]);
+  assert.match(text, /a: f\/9\.json: the file is gone\na: and 95 more \(--json prints all of them\)/);
+  assert.doesNotMatch(text, /f\/10\.json/);
+});
+
 test('held deletions are listed, approved by key and reverted together', async () => {
   const held = { key: 'document/a/b.json', reason: 'documents/ is missing', since: 0, approved: false };
   await using agent = await serveAgent({ '/deletes': { deletes: [held] } }, 'hush-hush');
@@ -106,7 +114,8 @@ test('held deletions are listed, approved by key and reverted together', async (
     (await run(['deletes', '--agent', agent.url])).text,
     /^document\/a\/b\.json +1970-01-01T00:00:00Z +documents\/ is missing$/m,
   );
-  assert.match((await run(['deletes', 'approve', held.key, '--agent', agent.url], token)).text, /Approved 2 deletions/);
+  const approved = await run(['deletes', 'approve', held.key, '--agent', agent.url], token);
+  assert.match(approved.text, /Approved 2 deletions.*\n1 still held: embedded documents/);
   await run(['deletes', 'revert', '--all', '--agent', agent.url], token);
   assert.deepEqual(agent.posts, [
     { path: '/deletes/approve', body: { keys: [held.key] } },

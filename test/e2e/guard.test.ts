@@ -125,6 +125,19 @@ suite('deletions that look like an accident', () => {
       assert.deepEqual((await a.status()).problems, []);
     });
 
+    test('rows that go as well release nothing', async () => {
+      await empty();
+      await a.app.resetAllVectorStores();
+      await held(2 * DOCUMENTS + 1);
+      const sweeps = a.control.sweeps();
+      await waitFor('two sweeps', () => a.control.sweeps() >= sweeps + 2, { deadlineMs: 20_000 });
+      assert.deepEqual(await cluster.keysAfter(end), []);
+      assert.deepEqual((await a.post('/deletes/revert')).body, { done: 2 * DOCUMENTS + 1 });
+      await cluster.converged(full);
+      await cluster.converged(all);
+      rmSync(elsewhere, { recursive: true });
+    });
+
     test('one file that went is written back for whoever names it', async () => {
       end = await cluster.logEnd();
       rmSync(join(a.storageDir, 'documents', paths[0]!));
