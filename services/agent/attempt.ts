@@ -52,7 +52,10 @@ export function createAttempt(
           case 'exit':
             throw error;
           case 'bootstrap':
-            logger.warn({ step: name, code: error.code, reason: error.message }, 'the checkpoint is of no use');
+            logger.warn(
+              { step: name, code: error.code, reason: error.message },
+              'the checkpoint is of no use: the log is read again from its first record, and what it lacks is appended again',
+            );
             agent.startOver(error.code === 'log_recreated' || error.code === 'log_tail_lost' ? error.code : 'position_expired');
             return { more: true, wakeAt: undefined };
           case 'retry':

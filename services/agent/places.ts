@@ -18,7 +18,7 @@ export function requirePlaces({ manifest, replica, state, clock }: Context, { em
   if (isDatabaseReplaced({ manifest, replica }))
     throw new DocbusError(
       'storage_replaced',
-      "AnythingLLM's database is not the one this agent knows, or an older copy of it. Nothing is applied until then: bring the database back. If it is new on purpose, delete the agent's state directory and start it again.",
+      "AnythingLLM's database is not the one this agent knows, or an older copy of it. Nothing is applied meanwhile. Bring the right one back. If it is new on purpose, delete the agent's state directory and start it again.",
     );
 }
 

@@ -326,6 +326,7 @@ test('wrong usage is told before anything is touched', async (t) => {
     await log.append(put('x', 1).records, never);
   }
   await refuses(/not the address of a log/, '--from', from, '--to', 'memory:');
+  await refuses(/there is no directory .*nodir/, '--from', from, '--to', `sqlite:${join(directory, 'nodir', 'b.db')}`);
   await refuses(/are the same log/, '--from', from, '--to', from);
   await refuses(/cannot be read/, '--from', from, '--to', to, '--to-secret-file', join(directory, 'none'));
   writeFileSync(join(directory, 'key'), 'short');

@@ -1,6 +1,6 @@
 // docbus copy: backup, restore, migration, re-sealing and bridging, which are all one thing, because merge does not care where a change is from.
 import { DocbusError, isDocbusError } from '@docbus/core';
-import { checkLogUrl, existingLogUrl, openLogWith, secretsProblem, splitSecrets } from '@docbus/log';
+import { existingLogUrl, openLogWith, secretsProblem, splitSecrets, writableLogUrl } from '@docbus/log';
 import type { Log } from '@docbus/log/port.ts';
 import { systemClock, type Clock } from '@docbus/runtime';
 import { readFileSync } from 'node:fs';
@@ -38,14 +38,13 @@ Exit code 1 where something could not be copied.`,
     refuseMore('copy', positionals);
     const { from, to, follow = false } = values;
     if (from === undefined || to === undefined) throw wrongUsage('copy', 'docbus copy needs --from LOG and --to LOG.');
-    checkLogUrl(to);
     const secrets = { source: readSecrets('--from-secret-file', values), target: readSecrets('--to-secret-file', values) };
     const open = async (side: Side, url: string): Promise<Log> => {
       const log = await openLogWith(secrets[side], url, { replica: NAME, clock: systemClock }, signal);
       return createPatientLog(log, { clock: systemClock, forEver: follow, onProblem: (message) => print(`Trying again: ${message}`) });
     };
     await using source = await open('source', existingLogUrl(from));
-    await using target = await open('target', to);
+    await using target = await open('target', writableLogUrl(to));
     try {
       return await copyLogs({ source, target, follow, print, clock: systemClock }, signal);
     } catch (error) {

@@ -16,8 +16,18 @@ test('an error is recognised by its code', () => {
 });
 
 test('a reason has the words of all causes', () => {
-  const error = new DocbusError('disk_full', 'Cannot write', { cause: new Error('write', { cause: 'ENOSPC' }) });
-  assert.equal(reasonOf(error), 'Cannot write: write: ENOSPC');
+  const error = new DocbusError('disk_full', 'Cannot write', { cause: new Error('no space left', { cause: 'ENOSPC' }) });
+  assert.equal(reasonOf(error), 'Cannot write: no space left: ENOSPC');
   assert.equal(reasonOf('plain'), 'plain');
   assert.equal(reasonOf(undefined), 'undefined');
+});
+
+test('a reason says nothing twice, and a cause after a sentence is called one', () => {
+  const refused = new Error('Connection error: refused', { cause: new Error('Connection error: refused', { cause: 'refused' }) });
+  const error = new DocbusError('log_unreachable', 'Kafka is away. It is tried again.', { cause: refused });
+  assert.equal(reasonOf(error), 'Kafka is away. It is tried again. Cause: Connection error: refused');
+  assert.equal(
+    reasonOf(new Error('Kafka is away: refused', { cause: refused.cause })),
+    'Kafka is away: refused: Connection error: refused',
+  );
 });

@@ -71,9 +71,20 @@ export function isDocbusError(error: unknown, ...codes: ErrorCode[]): error is D
   return error instanceof DocbusError && (codes.length === 0 || codes.includes(error.code));
 }
 
-/** The words of an error and of its causes, for one line of a message. */
+/** The words of an error and of its causes, for one line of a message. What a cause only repeats is said once. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? '' : `: ${reasonOf(error.cause)}`;
-  return `${error.message}${cause}`;
+  let text = wordsOf(error);
+  for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
+    const words = wordsOf(cause);
+    if (!text.includes(words)) text += `${/[.!?]$/.test(text) ? ' Cause: ' : ': '}${words}`;
+  }
+  return text;
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
 }

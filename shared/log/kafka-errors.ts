@@ -71,16 +71,16 @@ function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, 
   const acl = `kafka-acls.sh --bootstrap-server ${brokers} --add --allow-principal User:${who}`;
   switch (error.type) {
     case 'SASL_AUTHENTICATION_FAILED':
-      return ['log_refused', `${at} refused the user ${who}: ${reason}. Check user name and password in DOCBUS_LOG.`];
+      return ['log_refused', `${at} refused the user ${who}: ${reason}. Check user name and password in the log's URL.`];
     case 'UNSUPPORTED_SASL_MECHANISM':
       return [
         'log_refused',
-        `${at} does not offer this way to log in: ${reason}. Set sasl=plain, scram-sha-256 or scram-sha-512 in DOCBUS_LOG as the broker has it.`,
+        `${at} does not offer this way to log in: ${reason}. Set sasl=plain, scram-sha-256 or scram-sha-512 in the log's URL as the broker has it.`,
       ];
     case 'ILLEGAL_SASL_STATE':
       return [
         'log_refused',
-        `${at} does not expect a login on this port: ${reason}. Use the broker's SASL listener, or leave user and password out of DOCBUS_LOG.`,
+        `${at} does not expect a login on this port: ${reason}. Use the broker's SASL listener, or leave user and password out of the log's URL.`,
       ];
     case 'TOPIC_AUTHORIZATION_FAILED':
       return [
@@ -104,7 +104,7 @@ function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, 
     case 'INVALID_TOPIC_EXCEPTION':
       return [
         'log_refused',
-        `${at} refuses the topic ${topic} as docbus would create it: ${reason}. Create it yourself (DECISIONS of docbus: cleanup.policy=compact), or name another in DOCBUS_LOG.`,
+        `${at} refuses the topic ${topic} as docbus would create it: ${reason}. Create it yourself (DECISIONS of docbus: cleanup.policy=compact), or name another in the log's URL.`,
       ];
     case 'OUT_OF_ORDER_SEQUENCE_NUMBER':
     case 'DUPLICATE_SEQUENCE_NUMBER':
@@ -140,7 +140,7 @@ function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, 
   if (error.name === 'KafkaJSServerDoesNotSupportApiKey')
     return ['log_refused', `${at} is too old or no Kafka: ${reason}. Kafka 3.1 or newer is needed.`];
   if (error.name === 'KafkaJSSASLAuthenticationError' && !/closed|connect|timeout/i.test(reason))
-    return ['log_refused', `${at} refused the user ${who}: ${reason}. Check user name, password and sasl= in DOCBUS_LOG.`];
+    return ['log_refused', `${at} refused the user ${who}: ${reason}. Check user name, password and sasl= in the log's URL.`];
   if (error.name === 'KafkaJSConnectionClosedError' || /closed connection/i.test(reason))
     return [
       'log_unreachable',
@@ -149,7 +149,7 @@ function describe(error: KafkajsError, names: KafkaNames): readonly [ErrorCode, 
   if (/certificate|self.signed|SSL|TLS|ERR_TLS|wrong version number|alert/i.test(`${reason} ${String(error.code)}`))
     return [
       'log_refused',
-      `The TLS connection to ${at} failed: ${reason}. Check ca=, cert= and key= in DOCBUS_LOG, and whether this port speaks TLS.`,
+      `The TLS connection to ${at} failed: ${reason}. Check ca=, cert= and key= in the log's URL, and whether this port speaks TLS.`,
     ];
   return ['log_unreachable', `${at} cannot be reached: ${reason}. It is tried again.`];
 }

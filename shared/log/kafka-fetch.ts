@@ -95,7 +95,7 @@ async function outOfRange(session: KafkaSession, partition: number, offset: bigi
 function tailLost(partition: number, offset: bigint, how: string): DocbusError {
   return new DocbusError(
     'log_tail_lost',
-    `The Kafka topic has lost records that this replica had read up to offset ${offset} of partition ${partition}: ${how}. Starting over from the first record; what the topic lacks is appended again.`,
+    `The Kafka topic has lost records that had been read, up to offset ${offset} of partition ${partition}: ${how}. It has to be read again from its first record.`,
   );
 }
 

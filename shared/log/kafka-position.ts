@@ -28,7 +28,7 @@ export function parseKafkaPosition(position: Position, topicId: string, logName:
   if (scheme !== 'kafka' || id !== topicId || list === undefined || !PLACES.test(list))
     throw new DocbusError(
       'log_recreated',
-      `The position ${position} belongs to another log than ${logName} is now (topic id ${topicId}): the topic was made anew. Starting over from the first record.`,
+      `The position ${position} belongs to another log than ${logName} is now (topic id ${topicId}): the topic was made anew. It has to be read from its first record.`,
     );
   const pairs = list.split(',').filter(Boolean);
   return new Map(

@@ -80,7 +80,7 @@ async function createTopic(link: KafkaLink, options: KafkaTopicOptions, signal: 
   if (!mayCreate)
     throw new DocbusError(
       'log_refused',
-      `Kafka (${brokers.join(',')}) has no topic ${topic}, and create=false forbids to make it. Make it: kafka-topics.sh --bootstrap-server ${brokers.join(',')} --create --topic ${topic} --config cleanup.policy=compact --config max.message.bytes=${CREATED_WITH['max.message.bytes']}`,
+      `Kafka (${brokers.join(',')}) has no topic ${topic}, and it is not made where the log is only read or create=false is set. Make it: kafka-topics.sh --bootstrap-server ${brokers.join(',')} --create --topic ${topic} --config cleanup.policy=compact --config max.message.bytes=${CREATED_WITH['max.message.bytes']}`,
     );
   await link.cluster.refreshMetadata(); // without a topic, so that the brokers are known
   const controller = await link.cluster.findControllerBroker();
@@ -160,6 +160,6 @@ function checkSettings(
   const command = `kafka-configs.sh --bootstrap-server ${brokers.join(',')} --alter --entity-type topics --entity-name ${topic} --add-config ${wrong.map(({ mend }) => mend).join(',')}`;
   throw new DocbusError(
     'log_refused',
-    `The Kafka topic ${topic} has settings that do not fit docbus: ${wrong.map(({ problem }) => problem).join('; ')}. Mend it: ${command} (or add check=false to DOCBUS_LOG to take it as it is).`,
+    `The Kafka topic ${topic} has settings that do not fit docbus: ${wrong.map(({ problem }) => problem).join('; ')}. Mend it: ${command} (or add check=false to the log's URL to take it as it is).`,
   );
 }

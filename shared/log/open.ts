@@ -1,5 +1,6 @@
 // A log by its URL: the scheme chooses the driver, and only that driver and its libraries are loaded.
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DocbusError } from '@docbus/core';
 import { parseKafkaUrl } from './kafka-url.ts';
 import { parseRabbitUrl } from './rabbitmq-url.ts';
@@ -45,6 +46,14 @@ export function existingLogUrl(url: string): string {
   const scheme = checkLogUrl(url);
   if (scheme !== 'sqlite:') return /[?&]create=/.test(url) ? url : `${url}${url.includes('?') ? '&' : '?'}create=false`;
   if (!existsSync(sqlitePath(url))) throw invalid(`there is no file ${sqlitePath(url)}`, 'the file that holds the log');
+  return url;
+}
+
+/** The same log for a person who waits: a directory that is missing is told at once. (An agent waits until it is mounted.) Throws `config_invalid`. */
+export function writableLogUrl(url: string): string {
+  if (checkLogUrl(url) !== 'sqlite:') return url;
+  const directory = dirname(sqlitePath(url));
+  if (!existsSync(directory)) throw invalid(`there is no directory ${directory}`, 'one that is there, or make it');
   return url;
 }
 

@@ -18,7 +18,7 @@ export function parsePosition(position: Position, scheme: string, identity: stri
   if (!Number.isSafeInteger(number))
     throw new DocbusError(
       'log_recreated',
-      `The checkpoint ${position} belongs to another log than the one now at ${logName} (${identity}). This replica starts over from the first record and publishes what the log lacks.`,
+      `The checkpoint ${position} belongs to another log than the one now at ${logName} (${identity}). It has to be read from its first record.`,
     );
   return { number, mark };
 }
@@ -27,7 +27,7 @@ export function parsePosition(position: Position, scheme: string, identity: stri
 export function tailLost(logName: string, number: number, how: string): DocbusError {
   return new DocbusError(
     'log_tail_lost',
-    `${logName} has lost records that this replica had read, up to record ${number}: ${how}. Starting over from the first record; what the log lacks is appended again.`,
+    `${logName} has lost records that had been read, up to record ${number}: ${how}. It has to be read again from its first record.`,
   );
 }
 

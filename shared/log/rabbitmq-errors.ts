@@ -49,7 +49,7 @@ export function rabbitError(error: unknown, { hosts, username = 'guest', vhost, 
     if (/Handshake terminated by server: 403|ACCESS_REFUSED - Login/i.test(reason))
       return [
         'log_refused',
-        `${at} refused the user ${username}. Check user name and password in DOCBUS_LOG (guest may only come from the broker's own machine).`,
+        `${at} refused the user ${username}. Check user name and password in the log's URL (guest may only come from the broker's own machine).`,
       ];
     if (/Expected ConnectionOpenOk/i.test(reason) || codeOf(error) === 530)
       return [
@@ -61,7 +61,7 @@ export function rabbitError(error: unknown, { hosts, username = 'guest', vhost, 
     if (/certificate|self.signed|SSL|ERR_TLS|wrong version number|alert/i.test(`${reason} ${String(codeOf(error))}`))
       return [
         'log_refused',
-        `The TLS connection to ${at} failed: ${reason}. Check ca=, cert= and key= in DOCBUS_LOG, and whether this port speaks TLS.`,
+        `The TLS connection to ${at} failed: ${reason}. Check ca=, cert= and key= in the log's URL, and whether this port speaks TLS.`,
       ];
     if (isNotReady(error))
       return [
@@ -83,7 +83,7 @@ export function rabbitError(error: unknown, { hosts, username = 'guest', vhost, 
       case 405:
         return [
           'log_refused',
-          `Somebody else holds the queue ${stream} of ${at} for himself: ${reason}. Name another stream in DOCBUS_LOG.`,
+          `Somebody else holds the queue ${stream} of ${at} for himself: ${reason}. Name another stream in the log's URL.`,
         ];
       case 320:
         return ['log_unreachable', `${at} is being shut down: ${reason}. It is tried again.`];
@@ -103,12 +103,12 @@ export function rabbitError(error: unknown, { hosts, username = 'guest', vhost, 
     if (argument !== undefined)
       return [
         'log_refused',
-        `${at} has a queue ${stream} that differs from what DOCBUS_LOG says (${argument}): ${reason}. Docbus needs a durable stream; make the settings equal (max-age, max-bytes, segment-bytes, replicas), or name another stream.`,
+        `${at} has a queue ${stream} that differs from what the log's URL says (${argument}): ${reason}. Docbus needs a durable stream; make the settings equal (max-age, max-bytes, segment-bytes, replicas), or name another stream.`,
       ];
     if (/message size|max size/i.test(reason))
       return ['record_too_large', `${at} does not take a record of this size: ${reason}. Raise max_message_size in rabbitmq.conf.`];
     if (/acknowledgement on channel .* timed out|consumer ack timed out/i.test(reason))
       return ['log_busy', `${at} ended a reading that stood still for too long. It goes on.`];
-    return ['log_refused', `${at} refuses to use ${stream} as a stream: ${reason}. Name another stream in DOCBUS_LOG.`];
+    return ['log_refused', `${at} refuses to use ${stream} as a stream: ${reason}. Name another stream in the log's URL.`];
   }
 }

@@ -41,7 +41,7 @@ export async function openStream(link: RabbitLink, options: StreamOptions, signa
     if (mayCreate || codeOf(error) !== NOT_FOUND || isNotReady(error)) throw error;
     throw new DocbusError(
       'log_refused',
-      `RabbitMQ (${hosts.join(',')}) has no stream ${stream} in ${vhost}, and create=false forbids to make it. Make it (a durable queue with x-queue-type: stream), or allow it.`,
+      `RabbitMQ (${hosts.join(',')}) has no stream ${stream} in ${vhost}, and it is not made where the log is only read or create=false is set. Make it (a durable queue with x-queue-type: stream), or allow it.`,
       { cause: error },
     );
   }
@@ -137,7 +137,10 @@ export function fromMessage({ properties, content }: ConsumeMessage): Delivered 
   const all: Readonly<Record<string, unknown>> = properties.headers ?? {};
   const offset = all['x-stream-offset'];
   if (typeof offset !== 'number')
-    throw new DocbusError('log_refused', 'The queue that DOCBUS_LOG names is no stream (its messages have no offset). Name another one.');
+    throw new DocbusError(
+      'log_refused',
+      "The queue that the log's URL names is no stream (its messages have no offset). Name another one.",
+    );
   const headers = Object.fromEntries(
     Object.entries(all).filter((header): header is [string, string] => !OURS.has(header[0]) && typeof header[1] === 'string'),
   );

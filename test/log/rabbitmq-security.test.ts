@@ -57,7 +57,7 @@ describe('a secured RabbitMQ', () => {
     await server.control(['add_user', 'alice', 'p@ss/word']);
     await server.control(['set_permissions', '-p', 'docs/one', 'alice', '.*', '.*', '.*']);
     await works(url('alice:p%40ss%2Fword', 'docs%2Fone'));
-    await refused(url('alice:wrong-password', 'docs%2Fone'), 'log_refused', /alice.*password.*DOCBUS_LOG/);
+    await refused(url('alice:wrong-password', 'docs%2Fone'), 'log_refused', /alice.*password.*log's URL/);
     await refused(url('alice:p%40ss%2Fword', 'nowhere'), 'log_refused', /virtual host nowhere/);
     await refused(url('alice:p%40ss%2Fword'), 'log_refused', /virtual host \//);
   });
