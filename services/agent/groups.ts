@@ -47,11 +47,11 @@ export function groupsOf(
   rest.push(...[...byPath].flatMap(([, some]) => (some.some(isDeletion) ? some : [])));
   // The sooner the first request is on its way, the less the server waits for us.
   const limits = { firstVectors: isIdle ? vectorsPerRequest.following : vectorsMax, vectors: vectorsMax, documents: groupDocumentsMax };
-  const free = chunksOf(
+  const free = portionsOf(
     paths.filter(([path]) => !isBusy(path)),
     limits,
   );
-  const busy = chunksOf(
+  const busy = portionsOf(
     paths.filter(([path]) => isBusy(path)),
     limits,
   );
@@ -64,19 +64,19 @@ export function groupsOf(
   ];
 }
 
-type ChunkLimits = { readonly firstVectors: number; readonly vectors: number; readonly documents: number };
+type PortionLimits = { readonly firstVectors: number; readonly vectors: number; readonly documents: number };
 
-/** Chunks about equally large, after a few that grow to that size. Each fits one request, but for documents that are larger than one. */
-function chunksOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], limits: ChunkLimits): Winner[][] {
-  const chunks: Winner[][] = [];
+/** Portions about equally large, after a few that grow to that size. Each fits one request, but for documents that are larger than one. */
+function portionsOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], limits: PortionLimits): Winner[][] {
+  const portions: Winner[][] = [];
   let rest = paths.reduce((sum, [, some]) => sum + vectorsIn(some), 0);
   let most = Math.min(limits.firstVectors, limits.vectors);
-  let chunk: Winner[] = [];
+  let portion: Winner[] = [];
   let [documents, vectors] = [0, 0];
   const close = (): void => {
     if (documents === 0) return;
-    chunks.push(chunk);
-    chunk = [];
+    portions.push(portion);
+    portion = [];
     rest -= vectors;
     documents = vectors = 0;
     most = Math.min(most * 2, limits.vectors);
@@ -84,13 +84,13 @@ function chunksOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], lim
   for (const [, some] of paths) {
     const more = vectorsIn(some);
     if (vectors + more > most) close();
-    chunk.push(...some);
+    portion.push(...some);
     documents += 1;
     vectors += more;
     if (documents >= limits.documents || vectors >= rest / Math.ceil(rest / most)) close();
   }
   close();
-  return chunks;
+  return portions;
 }
 
 function groupOf(winners: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded'>): Group {

@@ -58,6 +58,7 @@ export function createEntries({ prepare, get, all, run }: ManifestStore, digest:
         entry.applied ? 1 : 0,
         entry.logged ? 1 : 0,
       );
+      run('delete from met where key = ? and revision <= ?', entry.key, entry.version.revision); // the entry says as much
     },
 
     setApplied(key: Key, applied: boolean): void {

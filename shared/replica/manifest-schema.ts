@@ -27,7 +27,7 @@ create index if not exists entries_unapplied on entries (key) where kind = 'memb
 create index if not exists entries_unlogged on entries (kind, key) where logged = 0;
 create index if not exists entries_sent on entries (key) where logged = 2;
 create table if not exists payloads (key text primary key, hash text not null, packed blob not null);
-create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob, fills text) without rowid;
+create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob) without rowid;
 create table if not exists intents (key text not null, state text not null, hash text not null, content text, revision integer not null, primary key (key, state, hash)) without rowid;
 create table if not exists landed (key text not null, hash text not null, primary key (key, hash)) without rowid;
 create table if not exists met (key text primary key, revision integer not null) without rowid;
