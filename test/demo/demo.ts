@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { createEmbedder } from '../embedder/index.ts';
 import { findChroma } from '../servers/chroma-find.ts';
 import { environment } from '../servers/find.ts';
+import { removeAfterDeath } from '../servers/process.ts';
 import type { Found } from '../stand-in/index.ts';
 import { compareReplicas, identicalCount, type Check } from './compare.ts';
 import { openReplica, type DemoReplica } from './replica.ts';
@@ -40,6 +41,7 @@ export async function runDemo({ documents, keep, screen, signal }: DemoOptions):
       'words; no model is downloaded.',
   );
   const directory = mkdtempSync(join(tmpdir(), 'docbus-demo-'));
+  if (!keep) removeAfterDeath(directory); // whoever presses Ctrl-C twice ends this process before it can clean up
   let same: number;
   try {
     same = await tellStory({ directory, library, screen, signal });

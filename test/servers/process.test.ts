@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -116,6 +116,25 @@ test('children die with a parent that is killed', async () => {
   assert.equal(isAlive(pid), true);
   parent.kill('SIGKILL');
   await waitFor('the child to die', () => !isAlive(pid), { deadlineMs: 5_000 });
+});
+
+test('the directory of a process that is killed is removed, with what its children still write there', async () => {
+  const left = join(directory, 'left behind');
+  const script = join(directory, 'leaver.ts');
+  writeFileSync(
+    script,
+    `import { removeAfterDeath, spawnProcess } from ${JSON.stringify(join(import.meta.dirname, 'process.ts'))};
+     const [name, output] = ['child', ${JSON.stringify(join(left, 'out.log'))}];
+     removeAfterDeath(${JSON.stringify(left)});
+     spawnProcess({ name, command: '/bin/sh', args: ['-c', 'while :; do mkdir -p "$0/again"; done', ${JSON.stringify(left)}], output });
+     console.log('up');
+     setInterval(() => {}, 1000);`,
+  );
+  const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((resolve) => parent.stdout.once('data', resolve));
+  await waitFor('the child to write', () => existsSync(join(left, 'again')), { deadlineMs: 5_000 });
+  parent.kill('SIGKILL');
+  await waitFor('the directory to be gone', () => !existsSync(left), { deadlineMs: 5_000 });
 });
 
 test('waiting in vain names what was waited for and the last error', async () => {
