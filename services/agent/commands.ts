@@ -33,7 +33,7 @@ export function dismissConflicts({ manifest, conflicts }: Context, ids: Readonly
 export function approveDeletions({ manifest, replica }: Context, keys: ReadonlySet<Key> | undefined): number {
   const chosen = manifest.held().filter((held) => keys === undefined || keys.has(held.key));
   const paths = chosen.flatMap(({ key }) => pathsOfDocument(key));
-  const embedded = new Set(replica.records.membershipsOf(paths).map(({ path }) => documentKey(path) as Key));
+  const embedded = new Set<Key>(replica.records.membershipsOf(paths).map(({ path }) => documentKey(path)));
   const approved = chosen.filter(({ key }) => !embedded.has(key));
   manifest.transaction(() => approved.forEach((held) => manifest.putHeld({ ...held, approved: true })));
   return approved.length;

@@ -11,11 +11,11 @@ import { lockState } from '@docbus/replica/lock.ts';
 import { openManifest, type Manifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { createChromaVectors } from '@docbus/replica/vectors-chroma.ts';
-import { createBell, hidePasswords, serveHttp, type Clock, type Logger } from '@docbus/runtime';
+import { createBell, hidePasswords, keepMemorySmall, serveHttp, type Clock, type Logger } from '@docbus/runtime';
 import { createAgent, type Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 import { openConflictFiles } from './conflict-files.ts';
-import { defaultSettings, type AgentOptions, type AgentSettings, type Scope } from './context.ts';
+import { defaultSettings, isBootstrapping, type AgentOptions, type AgentSettings, type Scope } from './context.ts';
 import { createAgentApp, createWaitingApp } from './http.ts';
 import { createLateLog } from './late-log.ts';
 import { createAgentMetrics } from './metrics.ts';
@@ -53,6 +53,7 @@ export async function runAgent(config: AgentConfig, { signal, logger, clock, dec
   if (manifest.setAside !== undefined)
     logger.error({ file: manifest.setAside }, 'the manifest was damaged: it is set aside and rebuilt from the log');
   refuseRename(manifest, config);
+  if (!isBootstrapping(manifest)) keepMemorySmall();
   const { storageDir, databaseFile: databasePath } = config;
   await using log: Log = createLateLog(
     hidePasswords(config.log),

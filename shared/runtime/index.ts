@@ -6,6 +6,7 @@ export * from './config.ts';
 export * from './exit.ts';
 export * from './http.ts';
 export * from './logger.ts';
+export * from './memory.ts';
 export * from './metrics.ts';
 export * from './signals.ts';
 export * from './time-text.ts';
