@@ -8,6 +8,7 @@ import { DocbusError } from '@docbus/core';
 
 const FORMAT = '1';
 const DAMAGED = 'manifest.damaged';
+const BUSY_MS = 5000;
 
 /** Leaves word for the next start that the manifest is damaged. */
 export function markDamaged(directory: string): void {
@@ -67,9 +68,10 @@ export function openManifestDatabase(directory: string, now: number): OpenedData
 }
 
 function tryOpen(file: string): DatabaseSync {
-  const database = new DatabaseSync(file);
+  // From the first statement on: after a kill, whoever looks into the file first (a person with sqlite3, say) locks it while it is recovered.
+  const database = new DatabaseSync(file, { timeout: BUSY_MS });
   try {
-    database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 2000; pragma temp_store = memory;');
+    database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory;');
     database.exec(ddl);
     // Reading every page (quick_check) would cost minutes at 100,000 documents; damage found later marks the file for the next start.
     database.prepare('select (select count(*) from intents), (select max(key) from entries), (select max(path) from files)').get();

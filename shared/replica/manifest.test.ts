@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +36,28 @@ test('what was met of a key is forgotten once an entry says as much, not before'
   assert.equal(manifest.metRevision(key), 5);
   record(5);
   assert.equal(manifest.metRevision(key), 0);
+});
+
+test('a manifest that somebody else is just recovering is waited for', async (t) => {
+  const directory = scratch(t);
+  openManifest({ directory, clock })[Symbol.dispose]();
+  // As SQLite does while it recovers a file whose writer was killed: nobody else may even read.
+  const holder = spawn(process.execPath, [
+    '--disable-warning=ExperimentalWarning',
+    '--input-type=module',
+    '--eval',
+    `import { DatabaseSync } from 'node:sqlite';
+     const database = new DatabaseSync(process.argv[1]);
+     database.exec('pragma locking_mode = exclusive; begin immediate; update meta set value = value');
+     console.log('held');
+     setTimeout(() => database.close(), 300);`,
+    join(directory, 'manifest.db'),
+  ]);
+  const ended = once(holder, 'exit');
+  await once(holder.stdout, 'data');
+  using manifest = openManifest({ directory, clock });
+  assert.equal(manifest.setAside, undefined);
+  assert.deepEqual(await ended, [0, null]);
 });
 
 test('a manifest of an earlier docbus, whose outbox has a column more, is used as it is', (t) => {
