@@ -61,6 +61,12 @@ export function truncateMemoryStore(store: MemoryStore, recordsKept: number): nu
   return gone.length;
 }
 
+/** Whether the record that a position of this store stands at is gone with a lost tail. */
+export function isInLostTail(store: MemoryStore, position: Position): boolean {
+  const { number, mark } = parsePosition(position, 'memory', store.identity, 'memory:');
+  return number > store.last || epochOf(store.epochs, number) !== mark;
+}
+
 /** Takes the newest records away, as a power cut does where they were not flushed: their numbers are given again. Returns how many went. */
 export function loseMemoryTail(store: MemoryStore, recordsKept: number): number {
   const lost = store.records.splice(recordsKept);
