@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { WorkspaceContent } from '@docbus/core';
 import { createMemoryLog } from '@docbus/log/memory.ts';
 import { openCaches } from '@docbus/replica/caches.ts';
 import { createFakeChroma } from '@docbus/replica/chroma-fake.ts';
@@ -23,6 +24,22 @@ import { createStatusReader } from './status.ts';
 
 export const TOKEN = 'hush-hush';
 export const DOCUMENT_BYTES_MAX = 1 << 16;
+/** A workspace as AnythingLLM makes it. */
+export const plainWorkspace: WorkspaceContent = {
+  name: 'Plain',
+  openAiTemp: null,
+  openAiHistory: 20,
+  openAiPrompt: null,
+  similarityThreshold: 0.25,
+  chatModel: null,
+  topN: 4,
+  chatMode: 'automatic',
+  chatProvider: null,
+  agentModel: null,
+  agentProvider: null,
+  queryRefusalResponse: null,
+  vectorSearchMode: 'default',
+};
 const never = new AbortController().signal;
 
 /** `change` replaces ports or settings. Nothing runs before `loop.run` is called or a step is. */

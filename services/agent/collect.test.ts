@@ -2,30 +2,15 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { DocbusError, embeddingKey, membershipKey, parseDocPath, parseSlug, workspaceKey, type WorkspaceContent } from '@docbus/core';
+import { DocbusError, embeddingKey, membershipKey, parseDocPath, parseSlug, workspaceKey } from '@docbus/core';
 import type { Vectors } from '@docbus/replica/port.ts';
-import { openTestAgent } from './agent-for-tests.ts';
+import { openTestAgent, plainWorkspace } from './agent-for-tests.ts';
 import type { AgentOptions } from './context.ts';
 
 const never = new AbortController().signal;
 const slug = parseSlug('shelf');
 const path = parseDocPath('f/page.json');
 const docId = '0f6d1c9e-0d3c-4a55-8a41-6a3f6f3f0b11';
-const workspace: WorkspaceContent = {
-  name: 'Shelf',
-  openAiTemp: null,
-  openAiHistory: 20,
-  openAiPrompt: null,
-  similarityThreshold: 0.25,
-  chatModel: null,
-  topN: 4,
-  chatMode: 'automatic',
-  chatProvider: null,
-  agentModel: null,
-  agentProvider: null,
-  queryRefusalResponse: null,
-  vectorSearchMode: 'default',
-};
 
 /** A document embedded by AnythingLLM whose cache is gone, or was cut off: its collection alone still has the vectors. */
 async function arrange(t: TestContext, wrap: (vectors: Vectors) => Vectors = (vectors) => vectors) {
@@ -36,7 +21,7 @@ async function arrange(t: TestContext, wrap: (vectors: Vectors) => Vectors = (ve
   });
   const { records, vectors } = options!.replica;
   writeFileSync(join(storageDir, 'documents', path), JSON.stringify({ id: 'x', title: 'Page', pageContent: 'The text of the page.' }));
-  records.putWorkspace(slug, workspace);
+  records.putWorkspace(slug, plainWorkspace);
   records.setMemberships([{ slug, path, copies: [{ docId, pinned: false }], expected: [], metadata: '{}' }]);
   records.addVectorIds([{ docId, vectorId: 'v1' }]);
   const texts = ['The text of the page.'];

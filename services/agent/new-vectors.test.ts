@@ -3,20 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import {
-  contentHash,
-  membershipKey,
-  parseDocPath,
-  workspaceKey,
-  type Content,
-  type Key,
-  type Slug,
-  type WorkspaceContent,
-} from '@docbus/core';
+import { contentHash, membershipKey, parseDocPath, workspaceKey, type Content, type Key, type Slug } from '@docbus/core';
 import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
 import { idsHashOf, openManifest } from '@docbus/replica/manifest.ts';
 import { openRecords } from '@docbus/replica/records.ts';
 import { systemClock as clock } from '@docbus/runtime';
+import { plainWorkspace } from './agent-for-tests.ts';
 import { noticeNewVectors } from './new-vectors.ts';
 
 const slug = 'news' as Slug;
@@ -50,24 +42,9 @@ function open(t: TestContext) {
       logged: true,
     });
   };
-  const workspace: WorkspaceContent = {
-    name: 'News',
-    openAiTemp: null,
-    openAiHistory: 20,
-    openAiPrompt: null,
-    similarityThreshold: 0.25,
-    chatModel: null,
-    topN: 4,
-    chatMode: 'automatic',
-    chatProvider: null,
-    agentModel: null,
-    agentProvider: null,
-    queryRefusalResponse: null,
-    vectorSearchMode: 'default',
-  };
-  record(workspaceKey(slug), workspace);
+  record(workspaceKey(slug), plainWorkspace);
   record(key, { copies: [{ docId, pinned: false }] });
-  records.putWorkspace(slug, workspace);
+  records.putWorkspace(slug, plainWorkspace);
   records.setMemberships([{ slug, path, copies: [{ docId, pinned: false }], expected: [], metadata: '{}' }]);
   records.addVectorIds(['ours-1', 'ours-2'].map((vectorId) => ({ docId, vectorId })));
   manifest.putFill({ docId, hash: 'h', idsHash: idsHashOf(['ours-1', 'ours-2']) });
