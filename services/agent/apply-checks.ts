@@ -5,9 +5,10 @@ import { wasRemovedHere, type Context } from './context.ts';
 import { examineCache } from './examine.ts';
 import { makeWay } from './give-way.ts';
 
-export function checkEmbeddings(work: Work, changes: readonly Change[]): void {
+export async function checkEmbeddings(work: Work, changes: readonly Change[]): Promise<void> {
   const { context, winners, embeddings } = work;
-  for (const { key, hash, content, version } of changes)
+  for (const { key, hash, content, version } of changes) {
+    await context.clock.breathe();
     attemptKey(work, key, () => {
       const path = pathOf(key);
       const { fingerprint } = content as EmbeddingContent;
@@ -26,6 +27,7 @@ export function checkEmbeddings(work: Work, changes: readonly Change[]): void {
         cached: false,
       });
     });
+  }
 }
 
 /** Vectors of another engine, model or dimension make a collection useless. Chunk size and overlap travel too, but vectors cut otherwise live together well (as they do in AnythingLLM after a settings change). */

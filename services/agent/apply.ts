@@ -55,15 +55,15 @@ export type Applier = AsyncDisposable & {
 type Begun = { readonly group: Group; readonly finish: () => Promise<void> };
 
 /**
- * While a replica is rebuilt, so many groups may be under way beside the one that is made ready. A server takes what came meanwhile
- * together, and answers all of it together: it needs the next requests before it has answered these.
+ * As much as so many full groups may be under way beside the one that is made ready. A server takes what came meanwhile together, and
+ * answers all of it together: while a replica is rebuilt, the next requests are ready before it has answered these.
  */
-const GROUPS_UNDER_WAY_MAX = 2;
+const LOAD_MAX = { following: 1, bootstrapping: 3 };
 
 /** One for each step. */
 export function createApplier(context: Context, signal: AbortSignal): Applier {
   const queue = openVectorQueue(context, signal);
-  const begunMax = isBootstrapping(context.manifest) ? GROUPS_UNDER_WAY_MAX : 1;
+  const loadMax = isBootstrapping(context.manifest) ? LOAD_MAX.bootstrapping : LOAD_MAX.following;
   /** in the order in which they began and are recorded */
   const begun: Begun[] = [];
   const finishUntil = async (left: number): Promise<void> => {
@@ -84,6 +84,9 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
       const groups = groupsOf(context, winners, { isBusy, isIdle: begun.length === 0 });
       for (const [i, group] of groups.entries()) {
         if (group.needsPrevious || begun.some((before) => before.group.isNeeded)) await finishUntil(0);
+        // What is under way about the same paths is in the groups that began first, or in none.
+        await finishUntil(begun.length - 1 - begun.findLastIndex((before) => !before.group.paths.isDisjointFrom(group.paths)));
+        await context.clock.breathe();
         const finishGroup = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
         begun.push({
           group,
@@ -95,7 +98,7 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
             }
           },
         });
-        await finishUntil(begunMax);
+        while (begun.length > 1 && begun.reduce((sum, { group: { load } }) => sum + load, 0) > loadMax) await finishUntil(begun.length - 1);
       }
     },
     [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose](),
@@ -105,11 +108,11 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
 /** What it returns waits for the group's vectors and does the rest. */
 async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal): Promise<() => Promise<Applied>> {
   const { context, group } = work;
-  const { replica, manifest, state } = context;
+  const { replica, manifest, state, clock } = context;
   const byKind = (kind: string, changeState: Change['state']): Change[] =>
     group.winners.map(({ change }) => change).filter((change) => change.state === changeState && kindOf(change.key) === kind);
 
-  checkEmbeddings(work, byKind('embedding', 'present'));
+  await checkEmbeddings(work, byKind('embedding', 'present'));
   const documents = checkDocuments(work);
   manifest.transaction(() => {
     for (const { change } of group.winners)
@@ -138,7 +141,10 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   // While the vectors are on their way to Chroma is the cheapest moment to write the caches.
   await vectors.send();
   const cached = byKind('embedding', 'present').map(({ key }) => pathOf(key));
-  for (const path of cached) writeCache(work, path);
+  for (const path of cached) {
+    await clock.breathe();
+    writeCache(work, path);
+  }
   const onDisk = syncedFiles(context);
   onDisk.catch(() => {}); // thrown when it is awaited
 

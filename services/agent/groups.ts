@@ -9,7 +9,9 @@ export type Group = {
   readonly winners: readonly Winner[];
   readonly keys: ReadonlySet<Key>;
   readonly paths: ReadonlySet<DocPath>;
-  /** begins only when the groups before it are recorded */
+  /** how large it is, 1 being as large as a group may be (but for one document that is larger) */
+  readonly load: number;
+  /** begins only when all groups before it are recorded; otherwise when those are that concern the same paths */
   readonly needsPrevious: boolean;
   /** the group after it begins only when this one is recorded */
   readonly isNeeded: boolean;
@@ -29,7 +31,14 @@ export function groupsOf(
   { isBusy, isIdle }: GroupsOptions,
 ): readonly Group[] {
   const { vectorsPerRequest, groupDocumentsMax } = settings;
-  const vectorsMax = isBootstrapping(manifest) ? vectorsPerRequest.bootstrapping : vectorsPerRequest.following;
+  const isRebuild = isBootstrapping(manifest);
+  const vectorsMax = isRebuild ? vectorsPerRequest.bootstrapping : vectorsPerRequest.following;
+  const groupOf = (some: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded'>): Group => {
+    const keys = some.map(({ change }) => change.key);
+    const about = new Set(keys.flatMap((key) => pathIn(key) ?? []));
+    const load = Math.max(vectorsIn(some) / vectorsMax, about.size / groupDocumentsMax);
+    return { winners: some, keys: new Set(keys), paths: about, load, ...flags };
+  };
   const workspaces: Winner[] = [];
   const byPath = new Map<DocPath, Winner[]>();
   for (const winner of winners) {
@@ -38,7 +47,7 @@ export function groupsOf(
     else if (byPath.get(path)?.push(winner) === undefined) byPath.set(path, [winner]);
   }
   const isSmall = byPath.size <= groupDocumentsMax && vectorsIn(winners) <= vectorsMax;
-  const isMixed = workspaces.length > 0 || winners.some(isDeletion) || [...byPath.keys()].some(isBusy);
+  const isMixed = (workspaces.length > 0 && !isRebuild) || winners.some(isDeletion) || [...byPath.keys()].some(isBusy);
   if (isSmall && (isMixed || winners.length === 0)) return [groupOf(winners, { needsPrevious: true, isNeeded: true })];
 
   const first = workspaces.filter((winner) => !isDeletion(winner));
@@ -58,8 +67,8 @@ export function groupsOf(
   return [
     ...(first.length > 0 ? [groupOf(first, { needsPrevious: true, isNeeded: true })] : []),
     ...free.map((some) => groupOf(some, { needsPrevious: false, isNeeded: false })),
-    // Once the first of them has waited, what all of them wait for is recorded.
-    ...busy.map((some, i) => groupOf(some, { needsPrevious: i === 0, isNeeded: false })),
+    // They begin when what is under way about their paths is recorded; the others have given it time.
+    ...busy.map((some) => groupOf(some, { needsPrevious: false, isNeeded: false })),
     ...(rest.length > 0 ? [groupOf(rest, { needsPrevious: true, isNeeded: true })] : []),
   ];
 }
@@ -91,11 +100,6 @@ function portionsOf(paths: readonly (readonly [DocPath, readonly Winner[]])[], l
   }
   close();
   return portions;
-}
-
-function groupOf(winners: readonly Winner[], flags: Pick<Group, 'needsPrevious' | 'isNeeded'>): Group {
-  const keys = winners.map(({ change }) => change.key);
-  return { winners, keys: new Set(keys), paths: new Set(keys.flatMap((key) => pathIn(key) ?? [])), ...flags };
 }
 
 function isDeletion({ change }: Winner): boolean {

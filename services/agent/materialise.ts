@@ -104,7 +104,7 @@ async function materialise(context: Context, keys: readonly Key[], view: View, s
 export function openVectorQueue({ replica: { vectors, records }, manifest, settings }: Context, signal: AbortSignal): VectorQueue {
   const { vectorsPerRequest } = settings;
   return isBootstrapping(manifest)
-    ? createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.bootstrapping, requestsMax: 3, signal })
+    ? createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.bootstrapping, requestsMax: 2, signal })
     : createVectorQueue({ vectors, records, vectorsPerRequest: vectorsPerRequest.following, requestsMax: 1, signal });
 }
 

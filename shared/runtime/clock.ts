@@ -1,19 +1,30 @@
 // Time and chance come from here, so that the simulation can own both. Nothing else calls Date, setTimeout or Math.random.
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 
 export type Clock = {
   /** milliseconds since the epoch */
   now(): number;
   /** Resolves after `ms` or rejects when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Called within long work: now and then, lets whatever else waits for this process have its turn (a request on its way out, health checks). */
+  breathe(): Promise<void>;
   /** `count` random bytes */
   random(count: number): Uint8Array;
 };
 
+/** Work may go on for so long between two breaths. */
+const BREATH_MS = 10;
+let breathed = 0;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+  breathe: async () => {
+    if (performance.now() - breathed < BREATH_MS) return;
+    await setImmediate();
+    breathed = performance.now();
+  },
   random: (count) => randomBytes(count),
 };
 

@@ -196,9 +196,18 @@ function guardManifest(session: Session, manifest: AgentOptions['manifest']): Ag
   });
 }
 
+/** Most often nothing comes between, as in a program that works fast. */
+async function breathe(session: Session): Promise<void> {
+  check(session);
+  if (!session.random.chance(session.chance.pause / 10)) return;
+  const outcome = await park(session, 'breathe');
+  if (outcome.startsWith('crash')) crash(session, 'breathing');
+  check(session);
+}
+
 /** The same ports, through the gate. */
 export function gateOptions(session: Session, options: AgentOptions): AgentOptions {
-  const { replica, log, manifest, conflicts } = options;
+  const { replica, log, manifest, conflicts, clock } = options;
   const { vectors } = replica;
   const chroma = <T>(name: string, act: () => Promise<T>, half?: () => Promise<unknown>): Promise<T> =>
     remote(session, `vectors.${name}`, { failure: 'chroma_unreachable', act, ...(half === undefined ? {} : { half }) });
@@ -207,6 +216,7 @@ export function gateOptions(session: Session, options: AgentOptions): AgentOptio
   return {
     ...options,
     manifest: guardManifest(session, manifest),
+    clock: { ...clock, breathe: () => breathe(session) },
     conflicts: guardPort(session, conflicts, 'conflicts', { save: FILE }),
     replica: {
       documents: guardPort(session, replica.documents, 'documents', { write: FILE, remove: FILE }),

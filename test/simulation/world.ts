@@ -141,6 +141,7 @@ export function createClock(random: Random, now: () => number): Clock {
   return {
     now,
     random: (count) => random.bytes(count),
+    breathe: () => Promise.resolve(),
     sleep: () => Promise.reject(new Error('no step of an agent sleeps')),
   };
 }
