@@ -21,15 +21,19 @@ import { conflictId } from './conflict-files.ts';
 import { pathIn, type Winner } from './groups.ts';
 import { relevantEdits } from './local-edits.ts';
 import { isBootstrapping, writeMarks, type Context } from './context.ts';
+import { completeLate } from './late-parts.ts';
 import { quarantineOf, readBatch, type Batch, type Incoming } from './incoming.ts';
 import { recordFills } from './materialise.ts';
 import { countTrial, endTrial } from './secrets.ts';
 import { requirePlaces } from './places.ts';
 import { revivalsOf } from './revive.ts';
 import { missSent } from './sent.ts';
+import { checkFormer } from './start-over.ts';
 import { clearStrays } from './strays.ts';
 import { markDirty } from './survey.ts';
 import { entryOf, flushOutbox, learnDimensions, publishDrafts, storePayload, type StepResult } from './publish.ts';
+
+const FIRST_RECORDS = 500;
 
 /** While a replica is rebuilt, one step takes so many batches: each is read and merged while Chroma works on the one before. */
 const REBUILD_BATCHES_MAX = 8;
@@ -45,10 +49,14 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   if (position === undefined) await meetLog(context, signal);
   let parts: Batch['parts'] = [];
   for (let batches = 1; ; batches++) {
-    const records = await log.read(position, { recordsMax: settings.readRecordsMax, bytesMax: settings.readBytesMax }, signal);
+    // The sooner a replica that is rebuilt has its first few documents, the sooner Chroma begins.
+    const recordsMax = position === undefined ? Math.min(FIRST_RECORDS, settings.readRecordsMax) : settings.readRecordsMax;
+    const records = await log.read(position, { recordsMax, bytesMax: settings.readBytesMax }, signal);
     const last = records.at(-1);
     if (last === undefined) {
       if (batches > 1) break;
+      await checkFormer(context, signal);
+      if (!context.state.atEnd) await completeLate(context, signal);
       reachEnd(context);
       return { more: false, wakeAt: undefined };
     }
@@ -246,7 +254,8 @@ function mergeBatch(context: Context, { incoming }: Batch): Merged {
     } else {
       if (verdict === 'keep' && known !== undefined && change.state === 'present' && isConflict(known, change))
         conflicts.push(() => keepLoser(context, known, { ...entryOf(change), applied: false, logged: false }, packed));
-      logged.set(change.key, verdict === 'same');
+      // Without its parts it is of no use to whoever comes later: they were appended again, and the change after them was lost with the log's tail.
+      logged.set(change.key, verdict === 'same' && !item.missingParts);
     }
   }
   const winners: Winner[] = [];

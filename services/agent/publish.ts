@@ -165,12 +165,17 @@ function dropSuperseded({ manifest }: Context, key: Key, hash: string): readonly
   return dropParts(key, old.hash, partsOf(key, old.bytes));
 }
 
-/** Memberships that could not be applied while their workspace or document was gone, and now can. */
+/**
+ * Memberships that could not be applied while their workspace or document was gone, and now can. Those of a changed document are looked at
+ * in any case: a re-sync whose Chroma goes away takes the old vectors out and puts no new ones in, and nothing but the document tells.
+ */
 function waitingFor({ manifest }: Context, { key, state }: Change): readonly Key[] {
   const parsed = parseKey(key);
   if (state === 'deleted' || parsed.kind === 'membership') return [];
   const memberships = parsed.kind === 'workspace' ? manifest.membershipsIn(parsed.slug) : manifest.membershipsOf(parsed.path);
-  return memberships.filter((membership) => membership.state === 'present' && !membership.applied).map((membership) => membership.key);
+  return memberships
+    .filter((membership) => membership.state === 'present' && (parsed.kind === 'document' || !membership.applied))
+    .map((membership) => membership.key);
 }
 
 /** AnythingLLM drops the collection last, and not at all while Chroma is away: a workspace made again under that slug would find old vectors. */

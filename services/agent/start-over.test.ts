@@ -104,3 +104,19 @@ test('a log that retention cuts is refilled, but not again and again', async (t)
   await cut('third');
   assert.ok(documentsIn(store).includes('old'));
 });
+
+test('a tail that was lost while the log is read again for another reason is noticed at its end', async (t) => {
+  const { store, open, wait } = arrange(t);
+  const a = open('a');
+  for (const name of ['one', 'two']) {
+    a.add(name);
+    await a.turn();
+  }
+  a.agent.startOver('asked');
+  assert.equal(loseMemoryTail(store, 1), 1);
+  await a.turn();
+  wait(1000);
+  await a.turn();
+  assert.deepEqual(documentsIn(store), ['one', 'two']);
+  assert.equal(a.manifest.meta('former'), undefined);
+});
