@@ -81,7 +81,8 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
       const winnerOf = new Map(winners.map((winner) => [winner.change.key, winner]));
       const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents };
       const isBusy = (path: DocPath): boolean => begun.some(({ group }) => group.paths.has(path));
-      const groups = groupsOf(context, winners, { isBusy, isIdle: begun.length === 0 });
+      const largestLoad = Math.max(0, ...begun.map(({ group }) => group.load));
+      const groups = groupsOf(context, winners, { isBusy, largestLoad });
       for (const [i, group] of groups.entries()) {
         if (group.needsPrevious || begun.some((before) => before.group.isNeeded)) await finishUntil(0);
         // What is under way about the same paths is in the groups that began first, or in none.

@@ -47,11 +47,13 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
   let position = manifest.meta('checkpoint') as Position | undefined;
   // Without a checkpoint nothing else would tell that the log was made anew since it was last read.
   if (position === undefined) await meetLog(context, signal);
+  const recordsMax = settings.readRecordsMax;
+  // The sooner a replica that is rebuilt has its first few documents, the sooner Chroma begins.
+  let growing = position === undefined ? FIRST_RECORDS : recordsMax;
   let parts: Batch['parts'] = [];
   for (let batches = 1; ; batches++) {
-    // The sooner a replica that is rebuilt has its first few documents, the sooner Chroma begins.
-    const recordsMax = position === undefined ? Math.min(FIRST_RECORDS, settings.readRecordsMax) : settings.readRecordsMax;
-    const records = await log.read(position, { recordsMax, bytesMax: settings.readBytesMax }, signal);
+    const records = await log.read(position, { recordsMax: Math.min(growing, recordsMax), bytesMax: settings.readBytesMax }, signal);
+    growing *= 2;
     const last = records.at(-1);
     if (last === undefined) {
       if (batches > 1) break;

@@ -36,8 +36,8 @@ export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
   readRecordsMax: 4000,
   readBytesMax: 16 << 20,
   refillMs: 15_000,
-  vectorsPerRequest: { following: 300, bootstrapping: 1000 },
-  groupDocumentsMax: 1000,
+  vectorsPerRequest: { following: 300, bootstrapping: 2000 },
+  groupDocumentsMax: 2000,
 };
 
 /** Keeps what lost a conflict where a person can find it. */

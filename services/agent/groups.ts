@@ -20,15 +20,15 @@ export type Group = {
 export type GroupsOptions = {
   /** paths of groups that are still under way */
   readonly isBusy: (path: DocPath) => boolean;
-  /** nothing is under way */
-  readonly isIdle: boolean;
+  /** the load of the largest group that is under way, 0 where none is */
+  readonly largestLoad: number;
 };
 
 /** At least one group. Workspaces come first, because memberships need them; deletions come last. */
 export function groupsOf(
   { manifest, settings }: Pick<Context, 'manifest' | 'settings'>,
   winners: readonly Winner[],
-  { isBusy, isIdle }: GroupsOptions,
+  { isBusy, largestLoad }: GroupsOptions,
 ): readonly Group[] {
   const { vectorsPerRequest, groupDocumentsMax } = settings;
   const isRebuild = isBootstrapping(manifest);
@@ -47,15 +47,17 @@ export function groupsOf(
     else if (byPath.get(path)?.push(winner) === undefined) byPath.set(path, [winner]);
   }
   const isSmall = byPath.size <= groupDocumentsMax && vectorsIn(winners) <= vectorsMax;
-  const isMixed = (workspaces.length > 0 && !isRebuild) || winners.some(isDeletion) || [...byPath.keys()].some(isBusy);
+  const isBound = workspaces.length > 0 || [...byPath.keys()].some(isBusy);
+  const isMixed = (isBound && !isRebuild) || winners.some(isDeletion);
   if (isSmall && (isMixed || winners.length === 0)) return [groupOf(winners, { needsPrevious: true, isNeeded: true })];
 
   const first = workspaces.filter((winner) => !isDeletion(winner));
   const rest = workspaces.filter(isDeletion);
   const paths = [...byPath].filter(([, some]) => !some.some(isDeletion));
   rest.push(...[...byPath].flatMap(([, some]) => (some.some(isDeletion) ? some : [])));
-  // The sooner the first request is on its way, the less the server waits for us.
-  const limits = { firstVectors: isIdle ? vectorsPerRequest.following : vectorsMax, vectors: vectorsMax, documents: groupDocumentsMax };
+  // The sooner the first request is on its way, and the next before that one is answered, the less the server waits for us.
+  const firstVectors = Math.max(vectorsPerRequest.following, 2 * largestLoad * vectorsMax);
+  const limits = { firstVectors, vectors: vectorsMax, documents: groupDocumentsMax };
   const free = portionsOf(
     paths.filter(([path]) => !isBusy(path)),
     limits,

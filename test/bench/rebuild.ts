@@ -35,7 +35,7 @@ export const bench: Bench = {
   about: 'vectors/s of an agent that rebuilds a replica ÷ vectors/s of prebuilt requests to the same kind of Chroma',
   run: async (options) => {
     const { quick, only, say } = options;
-    const rounds = quick ? 1 : 3;
+    const rounds = quick ? 1 : 5;
     const figures: Record<string, unknown> = { rounds };
     const goals: Goal[] = [];
     const sizes = new Map<number, number>();
