@@ -146,8 +146,9 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     await clock.breathe();
     writeCache(work, path);
   }
-  const onDisk = syncedFiles(context);
-  onDisk.catch(() => {}); // thrown when it is awaited
+  // Beside the requests of a rebuild; otherwise after them: a disk that is asked to flush holds up the server, and people wait for that.
+  const onDisk = isBootstrapping(manifest) ? syncedFiles(context) : undefined;
+  onDisk?.catch(() => {}); // thrown when it is awaited
 
   return async () => {
     const memberships = await finishMemberships();
@@ -163,7 +164,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     }
     for (const { key } of byKind('document', 'deleted')) attemptKey(work, key, () => removeDocument(work, pathOf(key)));
     await onDisk;
-    if (group.winners.some(({ change }) => change.state === 'deleted')) await syncedFiles(context);
+    if (onDisk === undefined || group.winners.some(({ change }) => change.state === 'deleted')) await syncedFiles(context);
 
     // What was seen before we wrote says nothing about what is there now.
     for (const key of [...group.winners.map(({ change }) => change.key), ...keys]) forget(context, key);

@@ -2,7 +2,7 @@
 // and keeps every lock short: AnythingLLM loses rows silently when it waits too long for one.
 import { accessSync, type BigIntStats, constants, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { DocbusError, isDocbusError } from '@docbus/core';
 import type { Clock } from '@docbus/runtime/clock.ts';
@@ -35,6 +35,17 @@ export interface Database extends Disposable {
 
 type Opened = Omit<Connection, 'vectorRows'> & { readonly file: string; schemaVersion: unknown; vectorRows: VectorRows | undefined };
 
+/** Every look asks the same few questions: compiling one takes longer than answering it. */
+class PreparedDatabase extends DatabaseSync {
+  readonly #statements = new Map<string, StatementSync>();
+
+  override prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) this.#statements.set(sql, (statement = super.prepare(sql)));
+    return statement;
+  }
+}
+
 export function openDatabase(options: DatabaseOptions): Database {
   const { databasePath, clock, busyMs } = options;
   let opened: Opened | undefined;
@@ -56,7 +67,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   function open(file: string): Opened {
     const url = pathToFileURL(databasePath);
     url.searchParams.set('mode', 'rw');
-    const database = new DatabaseSync(url, { timeout: busyMs });
+    const database = new PreparedDatabase(url, { timeout: busyMs });
     try {
       database.exec(`pragma foreign_keys = on; pragma temp_store = ${temporaryPlace()}`);
       // Replaced while it was opened: what is open may be either.

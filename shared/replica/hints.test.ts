@@ -145,6 +145,18 @@ test('a write to the database or its journal is hinted, other files beside it ar
   }
 });
 
+test('a transaction that is being committed is hinted when its journal is gone', async (t) => {
+  const { storageDir, seen, until } = watched(t);
+  const [database, journal] = ['anythingllm.db', 'anythingllm.db-journal'].map((name) => join(storageDir, name)) as [string, string];
+  writeFileSync(journal, 'pages as they were');
+  writeFileSync(database, 'pages');
+  writeFileSync(join(storageDir, 'documents/folder/a.json'), '{}');
+  await until(() => seen.paths.size > 0);
+  assert.equal(seen.records, false);
+  unlinkSync(journal);
+  await until(() => seen.records);
+});
+
 test('our own temporary files are no hint, the file they become is', async (t) => {
   const { storageDir, seen, until } = watched(t);
   openDocuments({ storageDir, clock: systemClock, documentBytesMax: 1_000 }).write(parseDocPath('folder/a.json'), Buffer.from('{}'));

@@ -81,8 +81,11 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
 
   const database = basename(databasePath);
   const databaseDir = dirname(resolve(databasePath));
+  const journal = `${resolve(databasePath)}-journal`;
   const recordsChanged = (name: string | undefined): void => {
-    if (name === undefined || name.startsWith(database)) pending.records();
+    // Whoever reads while a transaction is being committed waits for its lock; the journal's end is a message of its own. (After a crash
+    // it stays until somebody reads; the loop asks the database by itself now and then.)
+    if (name === undefined || (name.startsWith(database) && !hasContent(journal))) pending.records();
   };
   // chokidar alone is not enough: it was seen to miss a documents/ that came while it began to watch.
   const storageChanged = (name: string | undefined): void => {
@@ -126,6 +129,14 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   } finally {
     for (const watch of watched.values()) watch[Symbol.dispose]();
     await tree.close();
+  }
+}
+
+function hasContent(file: string): boolean {
+  try {
+    return (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0;
+  } catch {
+    return false;
   }
 }
 
