@@ -97,7 +97,7 @@ function draftWorkspaces({ replica, manifest, state }: Context, { add, full, ask
     if (content === undefined) continue;
     const { edit, hash } = examineContent(manifest, key, content);
     if (canonicalJson(content).length > WORKSPACE_CHARACTERS_MAX)
-      state.problems.set(key, `its settings are longer than ${WORKSPACE_CHARACTERS_MAX} characters; shorten the prompt`);
+      state.problems.workspace.set(key, `its settings are longer than ${WORKSPACE_CHARACTERS_MAX} characters; shorten the prompt`);
     else if (edit === 'put') add({ key, state: 'present', hash, content, packed: undefined, marks: [] });
     else state.workspaces.delete(slug);
   }

@@ -61,13 +61,15 @@ export type AgentOptions = {
 /** What a hint may say: where to look. Everything is an over-approximation; a full survey is always right. */
 export type Scope = {
   readonly all?: boolean;
+  /** all that may have changed without a hint: caches and rows only where the database changed, without which AnythingLLM completes nothing */
+  readonly sweep?: boolean;
   readonly folders?: Iterable<string>;
   readonly paths?: Iterable<DocPath>;
   readonly records?: boolean;
 };
 
 export type AgentState = {
-  readonly dirty: { allFiles: boolean; readonly folders: Set<string>; readonly paths: Set<DocPath>; records: boolean };
+  readonly dirty: { allFiles: boolean; sweep: boolean; readonly folders: Set<string>; readonly paths: Set<DocPath>; records: boolean };
   /** Keys that looked different at the last survey; examined exactly before anything is published. A membership without copies is absent. */
   readonly documents: Set<DocPath>;
   readonly embeddings: Set<DocPath>;
@@ -83,15 +85,19 @@ export type AgentState = {
   readonly stillEmbedded: Map<DocPath, { readonly slug: Slug; readonly since: number }>;
   /** how many of them the logger was told of */
   stillEmbeddedSaid: number;
-  /** names that cannot be replicated, and why; replaced at each survey of their place */
-  readonly problems: Map<string, string>;
+  /** names that cannot be replicated, and why; replaced at each survey of all of their place */
+  readonly problems: Readonly<Record<Place | 'workspace' | 'row', Map<string, string>>>;
   /** files that do not parse, as they were when they were read: not read again before they are others, or a sweep comes by */
   readonly unsettled: Readonly<Record<Place, Map<DocPath, Signature>>>;
   /** memberships in whose place no vectors could be found: published without an embedding */
   readonly withoutEmbedding: Set<Key>;
   recordsVersion: string | undefined;
+  /** of the database, when a sweep last looked at everything */
+  sweptVersion: string | undefined;
   /** of the rows that `memberships` was made from */
   membershipsMark: string | undefined;
+  /** of the pins, as of a version of the database; not looked at again before `dueAt` */
+  readonly pins: { mark: string | undefined; version: string | undefined; dueAt: number };
   /** Throws where this is not (any more) the storage that the manifest is about; see storage-guard.ts. */
   checkStorage: () => void;
   /** this process has looked for vectors that an earlier one left behind */
@@ -119,7 +125,7 @@ export type Mark = { readonly place: Place; readonly path: DocPath; readonly mar
 
 export function createState(clock: Clock): AgentState {
   return {
-    dirty: { allFiles: true, folders: new Set(), paths: new Set(), records: true },
+    dirty: { allFiles: true, sweep: false, folders: new Set(), paths: new Set(), records: true },
     documents: new Set(),
     embeddings: new Set(),
     workspaces: new Set(),
@@ -129,11 +135,13 @@ export function createState(clock: Clock): AgentState {
     freshSince: new Map(),
     stillEmbedded: new Map(),
     stillEmbeddedSaid: 0,
-    problems: new Map(),
+    problems: { document: new Map(), cache: new Map(), workspace: new Map(), row: new Map() },
     unsettled: { document: new Map(), cache: new Map() },
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
+    sweptVersion: undefined,
     membershipsMark: undefined,
+    pins: { mark: undefined, version: undefined, dueAt: -Infinity },
     checkStorage: () => {},
     straysCleared: false,
     resetPending: false,

@@ -43,11 +43,11 @@ test('a file that does not parse is read once, shown, and read again when it is 
   write('{"half":');
   for (let looks = 0; looks < 5; looks++) assert.equal(look().picture, 'unsettled');
   assert.equal(reads(), 1);
-  assert.deepEqual([...context.state.problems], [[path, 'is not replicated: it is not complete JSON']]);
+  assert.deepEqual([...context.state.problems.document], [[path, 'is not replicated: it is not complete JSON']]);
   write('{"whole":1}');
   const { edit, value } = look();
   assert.deepEqual([edit, Buffer.from(value ?? []).toString()], ['put', '{"whole":1}']);
-  assert.deepEqual([...context.state.problems], []);
+  assert.deepEqual([...context.state.problems.document], []);
 });
 
 test('a file that was written just now is read again: another write may leave the same time', (t) => {
@@ -74,9 +74,9 @@ test('a file that is too large is looked at once, and no problem any more when i
   look();
   assert.equal(look().picture, 'unsettled');
   assert.equal(reads(), 1);
-  assert.match(context.state.problems.get(path) ?? '', /more than the 40/);
+  assert.match(context.state.problems.document.get(path) ?? '', /more than the 40/);
   write('{}');
   assert.equal(look().edit, 'put');
-  assert.equal(context.state.problems.size, 0);
+  assert.equal(context.state.problems.document.size, 0);
   assert.equal(context.manifest.entry(documentKey(path)), undefined);
 });

@@ -73,7 +73,7 @@ function examineFile<T>(
   const reading = readOrProblem(path, signature, read);
   if (reading.type === 'unsettled' && reading.signature !== undefined) {
     state.unsettled[place].set(path, reading.signature);
-    state.problems.set(problemName(place, path), `is not replicated: ${reading.reason}`);
+    state.problems[place].set(problemName(place, path), `is not replicated: ${reading.reason}`);
   } else settle(context, place, path);
   if (reading.type === 'unsettled') return unsettledLook;
   if (reading.type === 'absent') return { ...unsettledLook, picture: { state: 'absent' } };
@@ -88,7 +88,7 @@ const unsettledLook = { picture: 'unsettled', edit: 'none', value: undefined, si
 
 /** Forgets what was wrong with the file, so that nobody is shown it any longer. */
 function settle({ state }: Context, place: Place, path: DocPath): void {
-  if (state.unsettled[place].delete(path)) state.problems.delete(problemName(place, path));
+  if (state.unsettled[place].delete(path)) state.problems[place].delete(problemName(place, path));
 }
 
 function problemName(place: Place, path: DocPath): string {

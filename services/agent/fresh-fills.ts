@@ -98,7 +98,7 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
     records.removeVectorIds(left.flatMap(({ docId, ids: ours }) => ours.map((vectorId) => ({ docId, vectorId }))));
     manifest.transaction(() => {
       for (const { docId } of left) manifest.dropFill(docId);
-      for (const { docId } of due) manifest.dropFreshFill(docId);
+      for (const fill of due) manifest.dropFreshFill(fill);
     });
     for (const { docId } of due) state.freshSince.delete(docId);
   }

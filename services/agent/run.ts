@@ -27,8 +27,9 @@ export type LoopOptions = {
   readonly sweepMs: number;
 };
 
-/** The database's change counter costs microseconds to ask; its file's hints can be missed on some mounts. */
-const POLL_MS = 1000;
+/** A turn without a hint, because some mounts send none: soon where something was found in the last minute, rarely at rest, where turns are all that an agent does. */
+const POLL_MS = { busy: 1000, quiet: 3000 };
+const QUIET_MS = 60_000;
 
 export function createLoop(options: LoopOptions): Loop {
   const { agent, log, hints, bell, clock, logger, sweepMs } = options;
@@ -36,13 +37,18 @@ export function createLoop(options: LoopOptions): Loop {
   const consume = createAttempt('consume', agent.consumeOnce, options);
   const commands: ((signal: AbortSignal) => Promise<void>)[] = [];
   let turnedAt = clock.now();
+  let busyAt = turnedAt;
 
   const turn = async (signal: AbortSignal): Promise<number> => {
     turnedAt = clock.now();
     for (const command of commands.splice(0)) await command(signal);
     const results = [await consume.run(signal), await publish.run(signal)];
-    if (results.some(({ more }) => more)) return 0;
-    const wakeAt = Math.min(...results.map((result) => result.wakeAt ?? Infinity), clock.now() + POLL_MS);
+    if (results.some(({ more }) => more)) {
+      busyAt = clock.now();
+      return 0;
+    }
+    const pollMs = clock.now() - busyAt < QUIET_MS ? POLL_MS.busy : POLL_MS.quiet;
+    const wakeAt = Math.min(...results.map((result) => result.wakeAt ?? Infinity), clock.now() + pollMs);
     return Math.max(wakeAt - clock.now(), 1);
   };
 
@@ -70,7 +76,7 @@ export function createLoop(options: LoopOptions): Loop {
       const steps = async (): Promise<void> => {
         while (!signal.aborted) {
           if (clock.now() >= nextSweepAt) {
-            agent.hint({ all: true });
+            agent.hint({ sweep: true });
             nextSweepAt = clock.now() + sweepMs;
           }
           const pauseMs = await turn(signal);

@@ -67,7 +67,11 @@ export function createStatusReader(agent: Agent, loop: Loop, version: string): S
         version,
         phase: isBootstrapping(manifest) ? 'bootstrapping' : trouble.length > 0 ? 'waiting' : 'following',
         ready: trouble.length === 0,
-        problems: [...trouble, ...[...state.problems].map(([name, reason]) => `${name}: ${reason}`), ...strandedProblems(agent.context)],
+        problems: [
+          ...trouble,
+          ...Object.values(state.problems).flatMap((some) => [...some].map(([name, reason]) => `${name}: ${reason}`)),
+          ...strandedProblems(agent.context),
+        ],
         lagRecords: behind?.records ?? null,
         lagSeconds: behind?.seconds ?? null,
         digest: manifest.digest,

@@ -8,6 +8,7 @@ import { noticeNewVectors } from './new-vectors.ts';
 /** Notes where to look at the next survey. */
 export function markDirty({ state: { dirty } }: Pick<Context, 'state'>, scope: Scope): void {
   if (scope.all) dirty.allFiles = dirty.records = true;
+  if (scope.sweep) dirty.sweep = true;
   for (const folder of scope.folders ?? []) dirty.folders.add(folder);
   for (const path of scope.paths ?? []) dirty.paths.add(path);
   if (scope.records) dirty.records = true;
@@ -17,27 +18,37 @@ export function markDirty({ state: { dirty } }: Pick<Context, 'state'>, scope: S
 export function surveyFiles(context: Context): void {
   const { replica, manifest, state } = context;
   const { dirty } = state;
+  const version = dirty.sweep ? replica.records.version() : undefined;
+  if (version !== state.sweptVersion && dirty.sweep) dirty.allFiles = dirty.records = true;
   for (const path of dirty.paths) {
     state.documents.add(path);
     state.embeddings.add(path);
   }
-  if (dirty.allFiles) {
-    state.problems.clear();
-    for (const files of Object.values(state.unsettled)) files.clear();
+  const hinted = new Set(dirty.folders);
+  if (dirty.allFiles || dirty.sweep) {
+    for (const place of dirty.allFiles ? (['document', 'cache'] as const) : (['document'] as const)) {
+      state.problems[place].clear();
+      state.unsettled[place].clear();
+    }
     for (const folder of new Set([...replica.documents.folders(), ...manifest.markedFolders()])) dirty.folders.add(folder);
     for (const path of manifest.unmarkedDocuments()) state.documents.add(path);
   }
-  for (const folder of dirty.folders) surveyFolder(context, folder);
-  dirty.allFiles = false;
+  for (const folder of dirty.folders) surveyFolder(context, folder, { withCaches: dirty.allFiles || hinted.has(folder) });
+  if (dirty.sweep) state.sweptVersion = version;
+  dirty.allFiles = dirty.sweep = false;
   dirty.paths.clear();
   dirty.folders.clear();
 }
 
 /** Merge-join of a directory listing with the marks of the same folder; both are in name order. */
-function surveyFolder({ replica: { documents, caches }, manifest, state }: Context, folder: string): void {
+function surveyFolder(
+  { replica: { documents, caches }, manifest, state }: Context,
+  folder: string,
+  { withCaches }: { readonly withCaches: boolean },
+): void {
   const { paths, problems } = documents.list(folder);
-  for (const { name, reason } of problems) state.problems.set(name, reason);
-  const marks = manifest.folderMarks(folder);
+  for (const { name, reason } of problems) state.problems.document.set(name, reason);
+  const marks = manifest.folderMarks(folder, { withCaches });
   let mark = next(marks);
   for (const path of paths) {
     while (mark !== undefined && compareUtf8(mark.path, path) < 0) {
@@ -68,11 +79,12 @@ function next<T>(stream: Generator<T>): T | undefined {
 export function surveyRecords(context: Context): boolean {
   const { replica, manifest, state } = context;
   const version = replica.records.version();
-  if (!state.dirty.records && version === state.recordsVersion) return false;
+  if (!state.dirty.records && version === state.recordsVersion && !isPinsLookDue(context, version)) return false;
   const look = replica.records.look();
 
   state.databaseReplaced = look.eventSequence < Number(manifest.meta('event_sequence') ?? 0);
   state.workspaces.clear();
+  state.problems.workspace.clear();
   const slugs = new Set<Slug>();
   for (const { slug, content } of replica.records.workspaces()) {
     const key = workspaceKey(slug);
@@ -86,8 +98,9 @@ export function surveyRecords(context: Context): boolean {
     if (!slugs.has(slug)) state.workspaces.add(slug);
   }
   const mark = replica.records.membershipsMark();
+  const isPinned = isPinsLookDue(context, version) && lookAtPins(context, version);
   const absentMemberships =
-    state.dirty.records || mark !== state.membershipsMark
+    state.dirty.records || mark !== state.membershipsMark || isPinned
       ? surveyMemberships(context)
       : [...state.memberships.values()].some(({ copies }) => copies.length === 0);
   state.membershipsMark = mark;
@@ -103,6 +116,23 @@ export function surveyRecords(context: Context): boolean {
   return true;
 }
 
+/** In a large library with much chat, looking at all pins after each message would take most of what the agent takes at all. */
+const PINS_PAUSE = 100;
+
+function isPinsLookDue({ state: { pins }, clock }: Context, version: string): boolean {
+  return version !== pins.version && clock.now() >= pins.dueAt;
+}
+
+/** True where something was pinned or unpinned. The next look comes after a pause that is a hundred times as long as this one took. */
+function lookAtPins({ replica, state: { pins }, clock }: Context, version: string): boolean {
+  const began = clock.now();
+  const mark = replica.records.pinsMark();
+  const ended = clock.now();
+  const isChanged = mark !== pins.mark;
+  Object.assign(pins, { mark, version, dueAt: ended + PINS_PAUSE * (ended - began) });
+  return isChanged;
+}
+
 /** Rebuilds the membership candidates, a merge-join of rows and entries by slug and path; true where a recorded membership has no row. */
 function surveyMemberships({ replica: { records }, manifest, state }: Context): boolean {
   const entries = manifest.presentMemberships();
@@ -115,6 +145,7 @@ function surveyMemberships({ replica: { records }, manifest, state }: Context): 
     }
   };
   state.memberships.clear();
+  state.problems.row.clear();
   records.eachMembership(
     (row) => {
       passEntriesBefore(row.slug, row.path);
@@ -124,7 +155,7 @@ function surveyMemberships({ replica: { records }, manifest, state }: Context): 
       if (known?.hash === contentHash({ copies: row.copies })) state.absentSince.delete(key);
       else state.memberships.set(key, row);
     },
-    ({ name, reason }) => state.problems.set(name, reason),
+    ({ name, reason }) => state.problems.row.set(name, reason),
   );
   passEntriesBefore(undefined, undefined);
   return absent;

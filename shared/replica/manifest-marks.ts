@@ -19,7 +19,7 @@ export type Place = 'document' | 'cache';
 /** The embedding that the vectors of one docId hold, and the hash of its vector ids when that was seen. */
 export type Fill = { readonly docId: string; readonly hash: string; readonly idsHash: string };
 
-/** Vectors of ours that are, or soon will be, in Chroma for a docId of a membership, and that nobody has looked at since. */
+/** Vectors of ours that are, or soon will be, in Chroma for a docId of a membership, and that nobody has looked at since. A docId may have them of several embeddings, one after the other. */
 export type FreshFill = { readonly docId: string; readonly key: Key; readonly hash: string; readonly chunks: number };
 
 /** The hash by which a set of vector ids is remembered. */
@@ -50,13 +50,18 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
       run('delete from files where place = ? and path = ?', place, path);
     },
 
-    /** The marks of the files of one folder in name order, each beside the present entries. */
-    *folderMarks(folder: string): Generator<FolderMark> {
+    /** The marks of the files of one folder in name order, each beside the present entries. Without caches they are as if none was recorded. */
+    *folderMarks(folder: string, { withCaches }: { readonly withCaches: boolean }): Generator<FolderMark> {
+      const [columns, joins] = withCaches
+        ? [
+            'c.signature, iif(ee.hash is null, null, ee.hash is c.hash)',
+            `left join files c on c.place = 'cache' and c.path = d.path
+             left join entries ee on ee.key = 'embedding/' || d.path and ee.state = 'present'`,
+          ]
+        : ['null, null', ''];
       const statement = prepare(
-        `select d.path, d.signature, de.hash is d.hash, c.signature, iif(ee.hash is null, null, ee.hash is c.hash)
-         from files d left join files c on c.place = 'cache' and c.path = d.path
+        `select d.path, d.signature, de.hash is d.hash, ${columns} from files d ${joins}
          left join entries de on de.key = 'document/' || d.path and de.state = 'present'
-         left join entries ee on ee.key = 'embedding/' || d.path and ee.state = 'present'
          where d.place = 'document' and d.path > ? and d.path < ? order by d.path`,
       );
       statement.setReturnArrays(true);
@@ -119,7 +124,7 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
     },
 
     freshFills(max: number): readonly FreshFill[] {
-      return all('select * from fresh_fills order by doc_id limit ?', max).map((row) => ({
+      return all('select * from fresh_fills order by doc_id, hash limit ?', max).map((row) => ({
         docId: String(row['doc_id']),
         key: String(row['key']) as Key,
         hash: String(row['hash']),
@@ -128,11 +133,11 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
     },
 
     putFreshFill({ docId, key, hash, chunks }: FreshFill): void {
-      run('insert or replace into fresh_fills values (?, ?, ?, ?)', docId, key, hash, chunks);
+      run('insert or replace into fresh_fills (doc_id, hash, key, chunks) values (?, ?, ?, ?)', docId, hash, key, chunks);
     },
 
-    dropFreshFill(docId: string): void {
-      run('delete from fresh_fills where doc_id = ?', docId);
+    dropFreshFill({ docId, hash }: Pick<FreshFill, 'docId' | 'hash'>): void {
+      run('delete from fresh_fills where doc_id = ? and hash = ?', docId, hash);
     },
   };
 }

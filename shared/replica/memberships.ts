@@ -26,15 +26,26 @@ export function eachMembership(database: DatabaseSync, row: (row: MembershipRow)
   }
 }
 
-/** Ids only grow (AUTOINCREMENT), so rows that went and came again have other ids. */
+/**
+ * Ids only grow (AUTOINCREMENT): rows that went and came again have greater ones, so that their number and the greatest tell. Both are
+ * answered from an index; the rows themselves are large.
+ */
 export function membershipsMark(database: DatabaseSync): string {
   const row = database
     .prepare(
-      `select count(*) as rows, max(id) as newest, total(id) as ids, total(id * pinned) as pinned,
-       (select json_group_array(id || ' ' || slug) from workspaces) as workspaces from workspace_documents`,
+      `select (select count(*) from workspace_documents) as rows, (select max(id) from workspace_documents) as newest,
+       (select json_group_array(id || ' ' || slug) from workspaces) as workspaces`,
     )
     .get();
   return JSON.stringify(row);
+}
+
+export function pinsMark(database: DatabaseSync): string {
+  return JSON.stringify(
+    database
+      .prepare('select total(pinned) as pins, total(id * pinned) as ids, total(id * id * pinned) as squares from workspace_documents')
+      .get(),
+  );
 }
 
 export function membershipsOf(database: DatabaseSync, paths: readonly DocPath[]): readonly MembershipRow[] {

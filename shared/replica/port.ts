@@ -79,11 +79,10 @@ export interface Records extends Disposable {
   look(): RecordsLook;
   workspaces(): readonly { readonly slug: Slug; readonly content: WorkspaceContent }[];
   workspace(slug: Slug): WorkspaceContent | undefined;
-  /**
-   * Equal as long as no row of workspace_documents came, went or was pinned: what AnythingLLM ever does to them. Much cheaper than
-   * reading them, because every chat message changes the database too.
-   */
+  /** Equal as long as no row of workspace_documents came or went. Much cheaper than reading them, because every chat message changes the database too. */
   membershipsMark(): string;
+  /** Equal as long as no row was pinned or unpinned: the only other thing that AnythingLLM does to them. Pins are in no index: one pass over the table (35 ms at 100,000 rows). */
+  pinsMark(): string;
   /** All memberships, sorted by slug, then path (UTF-8 bytes, as SQLite sorts), streamed: called back once per (workspace, docpath), copies sorted by docId. Synchronous; one short read transaction that is over before the first call back. Rows with names that cannot be replicated go to `problem`. */
   eachMembership(row: (row: MembershipRow) => void, problem: (problem: Problem) => void): void;
   /** Every membership of the documents, sorted by slug and path. Neither docpath nor docId is indexed in AnythingLLM's tables: one pass over the table, however many are asked for, so ask for many at once. */

@@ -420,14 +420,15 @@ test('a database that may not be read is disk_failed with advice', { skip: proce
   assert.throws(() => records.version(), { code: 'disk_failed', message: /same user/ });
 });
 
-test('the mark of the memberships changes with every row and pin, and with nothing else', (t) => {
+test('the marks of the memberships change with every row and pin, and with nothing else', (t) => {
   const { records, other } = open(t);
   records.putWorkspace(slug, plain);
   records.setMemberships([write('f/a.json', [copy('d1')]), write('f/b.json', [copy('d2')])]);
-  const marks = [records.membershipsMark()];
+  const markAll = (): string => records.membershipsMark() + records.pinsMark();
+  const marks = [markAll()];
   const changed = (sql: string): boolean => {
     other.exec(sql);
-    marks.push(records.membershipsMark());
+    marks.push(markAll());
     return marks.at(-1) !== marks.at(-2);
   };
   assert.equal(changed(`update workspaces set name = 'Renamed'`), false);

@@ -8,6 +8,7 @@ import {
   membershipsIn,
   membershipsMark,
   membershipsOf,
+  pinsMark,
   removeVectors,
   writeMemberships,
 } from './memberships.ts';
@@ -38,6 +39,7 @@ export function openRecords(options: RecordsOptions): Records {
     workspaces: () => read(({ database }) => readWorkspaces(database)),
     workspace: (slug) => read(({ database }) => readWorkspace(database, slug)),
     membershipsMark: () => read(({ database }) => membershipsMark(database)),
+    pinsMark: () => read(({ database }) => pinsMark(database)),
     eachMembership: (row, problem) => read(({ database }) => eachMembership(database, row, problem)),
     membershipsOf: (paths) => read(({ database }) => membershipsOf(database, paths)),
     membershipsIn: (slug) => read(({ database }) => membershipsIn(database, slug)),

@@ -14,6 +14,8 @@ import { cpuSeconds, memoryOf, peakOf } from './process-facts.ts';
 /** Sizes of vectors do not matter to an agent at rest; small ones are written sooner. */
 const DIMENSIONS = 16;
 const SWEEP_SECONDS = 300;
+/** An agent that has found something looks more often for a minute. */
+const QUIET_MS = 60_000;
 const PUBLISH_MS = 900_000;
 const READY_MS = 120_000;
 const GOALS = { megabytes: 150, percent: 0.5, restart: 3 };
@@ -50,6 +52,7 @@ export const bench: Bench = {
       restarts.push({ walk, ready });
       say(`restart until ready ${ready.toFixed(0)} ms, walk ${walk.toFixed(0)} ms: ${(ready / walk).toFixed(2)}`);
     }
+    await systemClock.sleep(quick ? 0 : QUIET_MS, signal);
     const restPercent = await cpuPercent(replica.agent.pid, restMs, signal);
     const atRest = memoryOf(replica.agent.pid);
     const peak = peakOf(replica.agent.pid);
@@ -144,7 +147,7 @@ async function cpuPercentWhileChatting(replica: E2eReplica, ms: number, signal: 
   return ((cpuSeconds(replica.agent.pid) - before) / ((performance.now() - started) / 1000)) * 100;
 }
 
-/** Seconds of CPU for one look at everything, from an agent that sweeps often. */
+/** Seconds of CPU for one sweep while nobody changes the database, from an agent that sweeps often. */
 async function sweepCost(replica: E2eReplica, signal: AbortSignal): Promise<number> {
   await replica.stopAgent();
   const sweepMs = 4_000;

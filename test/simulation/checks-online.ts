@@ -51,6 +51,12 @@ function checkRecordedIsThere(world: World, machine: Machine, manifest: Manifest
   for (const edit of world.edits) if (edit.replica === machine.id) lastEdit.set(edit.key, edit.after);
   const intents = Map.groupBy(manifest.intents(), ({ key }) => key);
   const appended = new Set(world.journal.flatMap(({ change }) => (change === undefined ? [] : [describeChange(change)])));
+  // What was half applied of records that the log has lost is an edit from then on: their intents go when the log's end is reached.
+  const lost = new Set(
+    world.journal.flatMap(({ change, epoch, lost: isLost }) =>
+      change !== undefined && (isLost || epoch !== world.epoch) ? [`${change.key} ${change.state === 'deleted' ? '' : change.hash}`] : [],
+    ),
+  );
   for (const entry of manifest.entries()) {
     const { key, hash, state, applied, logged } = entry;
     if (logged && !appended.has(describeChange({ ...entry, instance: '' } as never)))
@@ -62,6 +68,7 @@ function checkRecordedIsThere(world: World, machine: Machine, manifest: Manifest
     const found = parsed.kind === 'document' ? (documents.get(parsed.path) ?? '') : text === undefined ? '' : hashOf(text);
     if (found === hash || found === BROKEN || found === lastEdit.get(key)) continue;
     if ((intents.get(key) ?? []).some((intent) => (intent.state === 'deleted' ? '' : intent.hash) === found)) continue;
+    if (lost.has(`${key} ${found}`)) continue;
     throw new Violation(
       '4 never recorded and unapplied',
       `${machine.id} records ${key} ${hash.slice(0, 8)}, on disk is "${found.slice(0, 8)}"`,

@@ -95,7 +95,7 @@ function endOperation(world: World, machine: Machine): void {
   noteLeftovers(machine);
   if (world.quiet) return;
   const { random } = world;
-  if (machine.agent !== undefined && random.chance(0.6)) machine.agent.hint({ all: true });
+  if (machine.agent !== undefined && random.chance(0.6)) machine.agent.hint({ sweep: true });
 }
 
 /** What is not the agent's business, as it is now. */

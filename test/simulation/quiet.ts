@@ -62,7 +62,7 @@ async function turn(world: World): Promise<void> {
   world.now += 20_000;
   for (const machine of world.machines) {
     if (machine.agent === undefined) startAgent(world, machine);
-    machine.agent?.hint({ all: true });
+    machine.agent?.hint({ sweep: true });
     await stepsOf(world, machine);
     const held = machine.manifest?.held() ?? [];
     if (held.length > 0) {

@@ -179,7 +179,7 @@ async function stepAgent(world: World, machine: Machine, faults: RunOptions['fau
   }
   if (running !== undefined)
     throw new Violation('0 a step waits for something', `${machine.id} ${running.name} waits for nothing that the simulation knows`);
-  if (random.chance(0.1)) agent.hint({ all: true });
+  if (random.chance(0.1)) agent.hint({ sweep: true });
   const name = random.weighted([
     [10, 'publish'],
     [10, 'consume'],
