@@ -138,7 +138,7 @@ export function declareSettings(host: string) {
     }),
     sweepMs: setting({
       names: ['DOCBUS_SWEEP_MS'],
-      about: 'the pause between two full scans',
+      about: 'the pause between two sweeps, which find what no hint told',
       example: '300000',
       schema: wholeNumber(100, 86_400_000),
       fallback: '300000',
