@@ -18,6 +18,23 @@ export async function clearCollection({ replica: { records, vectors } }: Context
   await vectors.removeCollection(slug, signal);
 }
 
+/**
+ * A collection that is to go goes before the rows that know its vectors, and once more after them: where Chroma is away in between, or
+ * we die, a person may make the workspace anew, and AnythingLLM would take the old vectors over. Should the workspace stay after all
+ * (somebody changes it at this moment), nothing of it counts as being here any more, and everything is filled again.
+ */
+export async function dropCollectionFirst({ replica, manifest }: Context, slug: Slug, signal: AbortSignal): Promise<void> {
+  const rows = replica.records.membershipsIn(slug);
+  if (rows.length === 0) return;
+  manifest.transaction(() => {
+    for (const { path, copies } of rows) {
+      for (const { docId } of copies) manifest.dropFill(docId);
+      manifest.setApplied(membershipKey(slug, path), false);
+    }
+  });
+  await replica.vectors.removeCollection(slug, signal);
+}
+
 export function writeWorkspace(work: Work, change: Change): void {
   const { context } = work;
   const { slug } = parseKey(change.key) as { slug: Slug };

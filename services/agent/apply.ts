@@ -16,7 +16,7 @@ import { checkDocuments, checkEmbeddings } from './apply-checks.ts';
 import { dropCache, removeDocument, syncedFiles, writeCache, writeDocument } from './apply-files.ts';
 import { affectedMemberships, viewOf } from './apply-view.ts';
 import { attemptKey, pathOf, type Embedded, type Work } from './apply-work.ts';
-import { clearCollection, keepLateRows, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
+import { clearCollection, dropCollectionFirst, keepLateRows, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
 import { isBootstrapping, markLanded, wasRemovedHere, type Context, type Mark } from './context.ts';
 import { groupsOf, type Group, type Winner } from './groups.ts';
 import { beginMaterialise, openVectorQueue, type Materialised } from './materialise.ts';
@@ -150,13 +150,14 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   const onDisk = isBootstrapping(manifest) ? syncedFiles(context) : undefined;
   onDisk?.catch(() => {}); // thrown when it is awaited
 
+  const removed = byKind('workspace', 'deleted').map(({ key }) => parseKey(key) as { key: Key; slug: Slug });
   return async () => {
+    for (const { slug } of removed) await dropCollectionFirst(context, slug, signal);
     const memberships = await finishMemberships();
     for (const [key, error] of memberships.refused) refuseEmbeddingOf(work, key, error);
 
     for (const change of byKind('embedding', 'deleted')) dropCache(work, pathOf(change.key));
-    for (const { key } of byKind('workspace', 'deleted')) {
-      const { slug } = parseKey(key) as { slug: Slug };
+    for (const { key, slug } of removed) {
       keepOverruledWorkspace(work, key, slug);
       keepLateRows(work, slug);
       replica.records.removeWorkspace(slug);

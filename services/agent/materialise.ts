@@ -25,7 +25,7 @@ import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
 import { rowMetadataOf } from './stale.ts';
 import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
-import { vectorIdsOf } from './vector-ids.ts';
+import { isOurs, vectorIdsOf } from './vector-ids.ts';
 
 /** What is recorded, or will be once this work is done. */
 export type View = {
@@ -159,9 +159,8 @@ export async function beginMaterialise(
       const fill = manifest.fill(docId);
       if (fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
       const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
-      const known = new Set(ids);
-      // Ids of our own making are there before their vectors are: they say nothing about Chroma.
-      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks && !wantedIds.some((id) => known.has(id))) {
+      // Ids of our own making say nothing about the cache: they are there before their vectors are, and stay while others are on their way.
+      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks && !ids.some(isOurs)) {
         fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
         continue;
       }

@@ -9,3 +9,8 @@ export function vectorIdsOf(docId: string, embeddingHash: string, chunks: number
   const base = `${docId}/${embeddingHash}/`;
   return Array.from({ length: chunks }, (_, i) => uuidOf(base + i));
 }
+
+/** Whether we made the id of a vector: AnythingLLM's are random (version 4). */
+export function isOurs(vectorId: string): boolean {
+  return vectorId.charAt(14) === '5';
+}
