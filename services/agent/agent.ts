@@ -37,7 +37,15 @@ export function createAgent(options: AgentOptions): Agent {
     context,
     // Of the database the survey itself knows whether it changed, and whether in rows that are ours: each chat message is a hint, too.
     hint: (scope) => markDirty(context, { ...scope, records: false }),
-    publishOnce: (signal) => publishOnce(context, signal),
+    publishOnce: async (signal) => {
+      try {
+        return await publishOnce(context, signal);
+      } catch (error) {
+        // What it had found may be on no list any more: the next sweep looks at everything.
+        context.state.sweptVersion = undefined;
+        throw error;
+      }
+    },
     consumeOnce: (signal) => consumeOnce(context, signal),
     startOver: (reason) => startOver(context, reason),
     approveDeletions: (keys) => approveDeletions(context, keys),

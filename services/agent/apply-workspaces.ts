@@ -57,11 +57,13 @@ export function keepLateRows(work: Work, slug: Slug): void {
   for (const { path, copies } of replica.records.membershipsIn(slug)) {
     const key = membershipKey(slug, path);
     if (examineContent(manifest, key, { copies }).edit !== 'put') continue;
-    if (!mayOverrule(work, key))
+    if (!mayOverrule(work, key)) {
+      work.context.state.dirty.records = true;
       throw new DocbusError(
         'aborted',
         `${path} was embedded into the workspace ${slug} while that was being removed; publishing it first.`,
       );
+    }
     keepContent(work, key, { copies });
   }
 }

@@ -58,8 +58,12 @@ export async function consumeOnce(context: Context, signal: AbortSignal): Promis
     if (last === undefined) {
       if (batches > 1) break;
       await checkFormer(context, signal);
-      if (!context.state.atEnd) await completeLate(context, signal);
+      const isNew = !context.state.atEnd;
       reachEnd(context);
+      // Only now: an edit that stands in its way can be published from here on.
+      context.state.atEnd = !isNew;
+      if (isNew) await completeLate(context, signal);
+      context.state.atEnd = true;
       return { more: false, wakeAt: undefined };
     }
     state.atEnd = false;

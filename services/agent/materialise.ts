@@ -287,8 +287,10 @@ function planTasks(context: Context, keys: readonly Key[], view: View): Plan {
       }
       if (current.length > 0 && !sameCopies(current, target)) {
         const known = knownOf(manifest, key);
-        if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current))
+        if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current)) {
+          state.dirty.records = true;
           throw new DocbusError('aborted', `${path} in the workspace ${slug} was changed here and not yet published; publishing it first.`);
+        }
       }
       return [{ key, slug, path, current, target }];
     });

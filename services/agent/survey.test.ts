@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
@@ -37,6 +37,9 @@ async function arrange(t: TestContext) {
   const document = join(storageDir, 'documents', path);
   writeFileSync(document, JSON.stringify({ title: 'Page', pageContent: 'about it' }));
   caches.write(path, embedding, ['v1']);
+  // What was written just now would be looked at once more.
+  const old = new Date(Date.now() - 60_000);
+  for (const file of [document, join(storageDir, 'vector-cache', caches.name(path))]) utimesSync(file, old, old);
   records.putWorkspace(slug, plainWorkspace);
   records.setMemberships([{ slug, path, copies: [{ docId, pinned: false }], expected: [], metadata: '{}' }]);
   const turn = async (): Promise<void> => {

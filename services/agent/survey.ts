@@ -118,6 +118,8 @@ export function surveyRecords(context: Context): boolean {
 
 /** In a large library with much chat, looking at all pins after each message would take most of what the agent takes at all. */
 const PINS_PAUSE = 100;
+/** What the look waited for (AnythingLLM's lock) is no reason to wait for minutes. */
+const PINS_PAUSE_MS_MAX = 5_000;
 
 function isPinsLookDue({ state: { pins }, clock }: Context, version: string): boolean {
   return version !== pins.version && clock.now() >= pins.dueAt;
@@ -129,7 +131,7 @@ function lookAtPins({ replica, state: { pins }, clock }: Context, version: strin
   const mark = replica.records.pinsMark();
   const ended = clock.now();
   const isChanged = mark !== pins.mark;
-  Object.assign(pins, { mark, version, dueAt: ended + PINS_PAUSE * (ended - began) });
+  Object.assign(pins, { mark, version, dueAt: ended + Math.min(PINS_PAUSE * (ended - began), PINS_PAUSE_MS_MAX) });
   return isChanged;
 }
 

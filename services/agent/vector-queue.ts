@@ -78,6 +78,10 @@ export function createVectorQueue({ vectors, records, vectorsPerRequest, request
       // An id is in AnythingLLM's table before its vector is in Chroma, so that AnythingLLM can always remove it.
       records.addVectorIds(pieces.flatMap(({ docId, ids, from, to }) => ids.slice(from, to).map((vectorId) => ({ docId, vectorId }))));
       await sendAll(pieces);
+    } catch (error) {
+      // Those that wait would only fail, too, and the step would end as much later.
+      for (const turn of turns.splice(0)) turn.reject(error);
+      throw error;
     } finally {
       endTurn();
     }

@@ -84,7 +84,7 @@ export async function* storageHints(options: StorageHintsOptions, signal: AbortS
   const journal = `${resolve(databasePath)}-journal`;
   const recordsChanged = (name: string | undefined): void => {
     // Whoever reads while a transaction is being committed waits for its lock; the journal's end is a message of its own. (After a crash
-    // it stays until somebody reads; the loop asks the database by itself now and then.)
+    // it stays until somebody reads, and with journal_mode=persist, which AnythingLLM does not use, for ever: the loop asks by itself, too.)
     if (name === undefined || (name.startsWith(database) && !hasContent(journal))) pending.records();
   };
   // chokidar alone is not enough: it was seen to miss a documents/ that came while it began to watch.

@@ -124,7 +124,7 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
     },
 
     freshFills(max: number): readonly FreshFill[] {
-      return all('select * from fresh_fills order by doc_id, hash limit ?', max).map((row) => ({
+      return all('select * from sent_fills order by doc_id, hash limit ?', max).map((row) => ({
         docId: String(row['doc_id']),
         key: String(row['key']) as Key,
         hash: String(row['hash']),
@@ -133,11 +133,11 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
     },
 
     putFreshFill({ docId, key, hash, chunks }: FreshFill): void {
-      run('insert or replace into fresh_fills (doc_id, hash, key, chunks) values (?, ?, ?, ?)', docId, hash, key, chunks);
+      run('insert or replace into sent_fills (doc_id, hash, key, chunks) values (?, ?, ?, ?)', docId, hash, key, chunks);
     },
 
     dropFreshFill({ docId, hash }: Pick<FreshFill, 'docId' | 'hash'>): void {
-      run('delete from fresh_fills where doc_id = ? and hash = ?', docId, hash);
+      run('delete from sent_fills where doc_id = ? and hash = ?', docId, hash);
     },
   };
 }
