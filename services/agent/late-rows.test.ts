@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isDocbusError, membershipKey, workspaceKey, type Change, type DocPath, type Slug } from '@docbus/core';
+import { DocbusError, isDocbusError, membershipKey, workspaceKey, type Change, type DocPath, type Slug } from '@docbus/core';
 import { recordsOf } from '@docbus/log';
 import type { Records } from '@docbus/replica/port.ts';
 import { openTestAgent } from './agent-for-tests.ts';
@@ -72,3 +72,35 @@ function theirs(revision: number, state: 'present' | 'deleted'): Change {
   };
   return { ...common, state, content };
 }
+
+test('while Chroma is away a workspace stays whole: made anew in the middle of its removal it would take over vectors that no row knows', async (t) => {
+  let isAway = true;
+  const { agent, storageDir } = openTestAgent(t, (options) => {
+    const { vectors } = options.replica;
+    const away: typeof vectors = {
+      ...vectors,
+      removeCollection: (of, signal) =>
+        isAway ? Promise.reject(new DocbusError('chroma_unreachable', 'It is away.')) : vectors.removeCollection(of, signal),
+    };
+    return { ...options, replica: { ...options.replica, vectors: away } };
+  });
+  const { records } = agent.context.replica;
+  const turn = async (): Promise<void> => {
+    for (let more = true; more;) more = [await agent.consumeOnce(never), await agent.publishOnce(never)].some((step) => step.more);
+  };
+  const docId = '11111111-1111-4111-8111-111111111111';
+  writeFileSync(join(storageDir, 'documents', early), JSON.stringify({ pageContent: early }));
+  records.putWorkspace(slug, theirs(1, 'present').content as never);
+  records.setMemberships([{ slug, path: early, copies: [{ docId, pinned: false }], expected: [], metadata: null }]);
+  records.addVectorIds([{ docId, vectorId: 'one' }]);
+  agent.hint({ all: true });
+  await turn();
+  await agent.context.log.append(recordsOf(theirs(2, 'deleted'), undefined), never);
+  await assert.rejects(agent.consumeOnce(never), (error) => isDocbusError(error, 'chroma_unreachable'));
+  assert.notEqual(records.workspace(slug), undefined);
+  assert.deepEqual(records.vectorIds([docId]).get(docId), ['one']);
+  isAway = false;
+  await turn();
+  assert.equal(records.workspace(slug), undefined);
+  assert.deepEqual(records.vectorIds([docId]).get(docId), []);
+});
