@@ -14,8 +14,8 @@ import { cpuSeconds, memoryOf, peakOf } from './process-facts.ts';
 /** Sizes of vectors do not matter to an agent at rest; small ones are written sooner. */
 const DIMENSIONS = 16;
 const SWEEP_SECONDS = 300;
-/** An agent that has found something looks more often for a minute. */
-const QUIET_MS = 60_000;
+/** An agent that has found something looks more often for a minute; what its start left in the heap goes in the second. */
+const QUIET_MS = 120_000;
 const PUBLISH_MS = 900_000;
 const READY_MS = 120_000;
 const GOALS = { megabytes: 150, percent: 0.5, restart: 3 };
