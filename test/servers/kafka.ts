@@ -120,7 +120,8 @@ async function format(launch: KafkaLaunch, options: KafkaOptions, place: string,
   const file = join(place, 'server.properties');
   writeFileSync(file, propertiesText({ ...serverProperties(options, place, ports), ...options.properties }));
   if (existsSync(join(place, 'data', 'meta.properties'))) return;
-  const clusterId = createHash('sha256').update(place).digest().subarray(0, 16).toString('base64url');
+  // The digit keeps it from beginning with a dash, which would be an option.
+  const clusterId = `0${createHash('sha256').update(place).digest().subarray(0, 16).toString('base64url').slice(1)}`;
   const scram = Object.entries(options.users ?? {}).flatMap(([name, password]) =>
     ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${name},password=${password}]`]),
   );
