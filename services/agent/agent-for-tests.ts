@@ -4,8 +4,24 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { WorkspaceContent } from '@docbus/core';
+import {
+  contentHash,
+  documentKey,
+  embeddingKey,
+  encodeEmbedding,
+  membershipKey,
+  sha256,
+  workspaceKey,
+  type Change,
+  type Content,
+  type DocPath,
+  type Key,
+  type Slug,
+  type WorkspaceContent,
+} from '@docbus/core';
+import { recordsOf } from '@docbus/log';
 import { createMemoryLog } from '@docbus/log/memory.ts';
+import { packPayload } from '@docbus/log/payload.ts';
 import { openCaches } from '@docbus/replica/caches.ts';
 import { createFakeChroma } from '@docbus/replica/chroma-fake.ts';
 import { createTestDatabase } from '@docbus/replica/database-for-tests.ts';
@@ -77,4 +93,35 @@ export function openTestAgent(
   const registry = createAgentMetrics(agent, loop, reader, never);
   const app = createAgentApp({ agent, loop, reader, registry, token: TOKEN, clock, logger });
   return { agent, loop, app, manifest, storageDir, stateDir };
+}
+
+/** A change by the replica b as it lies in the log, with its payload: bytes of a document, or an embedding. */
+export function recordsOfTheirs(
+  key: Key,
+  content: Content | null,
+  { revision = 1, payload }: { revision?: number; payload?: Uint8Array } = {},
+) {
+  const common = { key, version: { revision, replica: 'b' }, base: revision > 1 ? { b: revision - 1 } : {}, instance: 'b', time: 0 };
+  const hash = payload === undefined ? contentHash(content) : sha256(payload);
+  const change: Change =
+    content === null ? { ...common, state: 'deleted', hash: '', content } : { ...common, state: 'present', hash, content };
+  return recordsOf(change, payload === undefined ? undefined : packPayload(payload));
+}
+
+/** A document of b's with an embedding of one chunk in a workspace: the records in their order. */
+export function theirDocument({ slug, path, docId, text = 'about it' }: { slug: Slug; path: DocPath; docId: string; text?: string }) {
+  const bytes = Buffer.from(JSON.stringify({ title: 'Page', pageContent: text }));
+  return [
+    ...recordsOfTheirs(workspaceKey(slug), plainWorkspace),
+    ...recordsOfTheirs(documentKey(path), { bytes: bytes.length }, { payload: bytes }),
+    ...theirEmbedding(path, text),
+    ...recordsOfTheirs(membershipKey(slug, path), { copies: [{ docId, pinned: false }] }),
+  ];
+}
+
+export function theirEmbedding(path: DocPath, text: string, revision = 1) {
+  const embedding = { dimensions: 2, texts: [text], metadatas: [{ title: 'Page' }], vectors: Float32Array.of(0.5, 0.5) };
+  const fingerprint = { engine: 'native', model: 'm', dimensions: 2, chunkSize: null, chunkOverlap: 20 };
+  const content = { fingerprint, chunks: 1, documentHash: null };
+  return recordsOfTheirs(embeddingKey(path), content, { revision, payload: encodeEmbedding(embedding) });
 }

@@ -1,7 +1,8 @@
 // Which winners of a group can be applied here at all: whole payloads, vectors of our embedder, documents in whose place nothing is lost.
 import { decodeEmbedding, DocbusError, parseKey, type Change, type DocPath, type EmbeddingContent, type Key } from '@docbus/core';
 import { attemptKey, pathOf, unpack, type Work } from './apply-work.ts';
-import { wasRemovedHere, type Context } from './context.ts';
+import type { Context } from './context.ts';
+import { wasRemovedHere } from './landed.ts';
 import { examineCache } from './examine.ts';
 import { makeWay } from './give-way.ts';
 
@@ -20,12 +21,10 @@ export async function checkEmbeddings(work: Work, changes: readonly Change[]): P
           `${key}: the payload has ${embedding.texts.length} vectors of ${embedding.dimensions} dimensions, the change says otherwise.`,
         );
       const look = examineCache(context, path);
-      embeddings.set(path, {
-        hash,
-        embedding,
-        adopted: look.picture !== 'unsettled' && look.picture.state === 'present' && look.picture.hash === hash,
-        cached: false,
-      });
+      const isThere = look.picture !== 'unsettled' && look.picture.state === 'present' && look.picture.hash === hash;
+      // A cache that an earlier try of this step may have written says nothing about what AnythingLLM put into its collections.
+      const wasTried = context.manifest.intentsOf(key).some((intent) => intent.state === 'present' && intent.hash === hash);
+      embeddings.set(path, { hash, embedding, adopted: isThere && !wasTried, cached: false });
     });
   }
 }

@@ -5,6 +5,7 @@ import { pathOf, type Work } from './apply-work.ts';
 import { keepContent, mayOverrule } from './give-way.ts';
 import type { View } from './materialise.ts';
 import { recordedEmbedding } from './recorded.ts';
+import { revivalsOf } from './revive.ts';
 
 /** The memberships named in the batch, and those that wait for, or hang on, something in it. */
 export function affectedMemberships(work: Work): readonly Key[] {
@@ -42,11 +43,8 @@ export function affectedMemberships(work: Work): readonly Key[] {
   if (rowPaths.size > 0)
     for (const { slug, path } of replica.records.membershipsOf([...rowPaths])) {
       const key = membershipKey(slug, path);
-      if (
-        !held.has(key) &&
-        (keys.has(key) || manifest.entry(key) !== undefined || winners.get(documentKey(path))?.change.state === 'deleted')
-      )
-        keys.add(key);
+      // Also one that is held: its rows have come back, and soon it will be held no more.
+      if (manifest.entry(key) !== undefined || winners.get(documentKey(path))?.change.state === 'deleted') keys.add(key);
     }
   return [...keys];
 }
@@ -54,6 +52,7 @@ export function affectedMemberships(work: Work): readonly Key[] {
 /** The manifest as it will be once this batch is recorded. */
 export function viewOf(work: Work): View {
   const { context, winners, refused, embeddings, documents } = work;
+  const revived = new Set(revivalsOf(context, work.group.winners, [...winners.values()]).map(({ change }) => change.key));
   const entry = (key: Key): Recorded | undefined => {
     const winner = refused.has(key) ? undefined : winners.get(key);
     return winner === undefined ? context.manifest.entry(key) : { ...winner.change, applied: true, logged: true };
@@ -65,7 +64,7 @@ export function viewOf(work: Work): View {
       const winner = winners.get(key);
       if (refused.has(key)) return 'blocked';
       if (winner === undefined) return recordedEmbedding(context, path);
-      if (winner.change.state === 'deleted') return 'deleted';
+      if (winner.change.state === 'deleted') return revived.has(key) ? recordedEmbedding(context, path) : 'deleted';
       const embedded = embeddings.get(path);
       // Its group is recorded already.
       if (embedded === undefined) return recordedEmbedding(context, path);

@@ -17,8 +17,9 @@ import { dropCache, removeDocument, syncedFiles, writeCache, writeDocument } fro
 import { affectedMemberships, viewOf } from './apply-view.ts';
 import { attemptKey, pathOf, type Embedded, type Work } from './apply-work.ts';
 import { clearCollection, dropCollectionFirst, keepLateRows, keepOverruledWorkspace, writeWorkspace } from './apply-workspaces.ts';
-import { isBootstrapping, markLanded, wasRemovedHere, type Context, type Mark } from './context.ts';
+import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { groupsOf, type Group, type Winner } from './groups.ts';
+import { markLanded, wasRemovedHere } from './landed.ts';
 import { beginMaterialise, openVectorQueue, type Materialised } from './materialise.ts';
 import type { VectorGroup } from './vector-queue.ts';
 
@@ -124,7 +125,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   const here = documents.here.filter(({ key }) => !work.refused.has(key));
   if (here.length > 0 && !isBootstrapping(manifest)) {
     await replica.documents.synced();
-    markLanded(manifest, here);
+    markLanded(context, here);
   }
   for (const change of byKind('workspace', 'present')) {
     const { slug } = parseKey(change.key) as { slug: Slug };
@@ -134,7 +135,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     }
     await clearCollection(context, change.key, signal);
     writeWorkspace(work, change);
-    markLanded(manifest, [change]);
+    markLanded(context, [change]);
   }
 
   const keys = affectedMemberships(work);

@@ -167,22 +167,6 @@ export function requestMaterialise(manifest: Manifest, key: Key): void {
   }
 }
 
-type Landed = { readonly key: Key; readonly hash: string };
-
-/** Notes what was just put on disk for good: other work, which may fail, comes before it can be recorded. */
-export function markLanded(manifest: Manifest, landed: readonly Landed[]): void {
-  if (landed.length > 0 && !isBootstrapping(manifest))
-    manifest.transaction(() => landed.forEach(({ key, hash }) => manifest.markLanded(key, hash)));
-}
-
-/**
- * Asked of what is not here: true where an earlier try of this step put it here, so that somebody removed it since. It is not put again
- * but recorded, and then its absence is an edit like any other. (A replica that is being rebuilt is not yet used by people.)
- */
-export function wasRemovedHere(manifest: Manifest, { key, hash }: Landed): boolean {
-  return !isBootstrapping(manifest) && manifest.hasLanded(key, hash);
-}
-
 export function writeMarks(manifest: Manifest, marks: readonly Mark[]): void {
   for (const { place, path, mark } of marks) {
     if (mark === undefined) manifest.dropFile(place, path);

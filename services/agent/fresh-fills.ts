@@ -35,22 +35,24 @@ export function noteFresh({ manifest, state, clock }: Context, fills: readonly F
 }
 
 /**
- * Before a removal by AnythingLLM is recorded: it took out the vectors whose ids it had read when it began. Ours may have come after
+ * Before a removal of copies by AnythingLLM is recorded: it took out the vectors whose ids it had read when it began. Ours may have come after
  * that, and their ids went with the row.
  */
 export function noteRemoved(context: Context, changes: readonly Change[]): void {
   const { manifest } = context;
   const fills: FreshFill[] = [];
-  for (const { key, state: now } of changes) {
+  for (const { key, content } of changes) {
     const parsed = parseKey(key);
-    const entry = now === 'deleted' && parsed.kind === 'membership' ? manifest.entry(key) : undefined;
+    const entry = parsed.kind === 'membership' ? manifest.entry(key) : undefined;
     if (parsed.kind !== 'membership' || entry?.state !== 'present') continue;
     const embedding = manifest.entry(embeddingKey(parsed.path));
     if (embedding?.state !== 'present') continue;
     const { hash } = embedding;
     const { chunks } = embedding.content as EmbeddingContent;
+    const left = new Set(((content ?? { copies: [] }) as MembershipContent).copies.map(({ docId }) => docId));
     for (const { docId } of (entry.content as MembershipContent).copies)
-      if (manifest.fill(docId)?.idsHash === idsHashOf(vectorIdsOf(docId, hash, chunks))) fills.push({ docId, key, hash, chunks });
+      if (!left.has(docId) && manifest.fill(docId)?.idsHash === idsHashOf(vectorIdsOf(docId, hash, chunks)))
+        fills.push({ docId, key, hash, chunks });
   }
   noteFresh(context, fills);
 }
@@ -63,12 +65,14 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
   if (fresh.length === 0) return undefined;
   const settledAt = ({ docId }: FreshFill): number => (state.freshSince.get(docId) ?? state.startedAt) + settings.settleMs;
   const due = fresh.filter((fill) => settledAt(fill) <= clock.now()).slice(0, LOOK_MAX);
+  const looked = new Set(due);
   if (due.length > 0) {
     const rows = records.membershipsHolding(due.map(({ docId }) => docId));
     const held = new Set(rows.flatMap(({ slug, path, copies }) => copies.map(({ docId }) => placeOf(membershipKey(slug, path), docId))));
     const ids = records.vectorIds(due.map(({ docId }) => docId));
     const kept: { readonly fill: FreshFill; readonly slug: Slug; readonly sample: string }[] = [];
     const left: { readonly docId: string; readonly slug: Slug; readonly ids: readonly string[] }[] = [];
+    const unfinished = new Set<FreshFill>();
     for (const fill of due) {
       const { docId, key, hash, chunks } = fill;
       const { slug } = parseKey(key) as { readonly slug: Slug };
@@ -80,7 +84,11 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
         // Its own ids alone are AnythingLLM's own work; ours beside them, or none at all, are half of each.
         const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
         if (known.size === 0 || !pure) requestMaterialise(manifest, key);
-        else if (loose.length === 0 && ours[0] !== undefined) kept.push({ fill, slug, sample: ours[0] });
+        else if (loose.length === 0 && ours[0] !== undefined) {
+          kept.push({ fill, slug, sample: ours[0] });
+          // The step that sent them has not ended: should their rows go before it does, nothing but this note would know of them.
+          if (manifest.fill(docId)?.idsHash !== idsHashOf(ours)) unfinished.add(fill);
+        }
       } else {
         left.push({ docId, slug, ids: ours });
       }
@@ -98,11 +106,13 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
     records.removeVectorIds(left.flatMap(({ docId, ids: ours }) => ours.map((vectorId) => ({ docId, vectorId }))));
     manifest.transaction(() => {
       for (const { docId } of left) manifest.dropFill(docId);
-      for (const fill of due) manifest.dropFreshFill(fill);
+      for (const fill of due) if (!unfinished.has(fill)) manifest.dropFreshFill(fill);
     });
-    for (const { docId } of due) state.freshSince.delete(docId);
+    for (const fill of due)
+      if (unfinished.has(fill)) state.freshSince.set(fill.docId, clock.now());
+      else state.freshSince.delete(fill.docId);
+    for (const fill of unfinished) looked.delete(fill);
   }
-  const looked = new Set(due);
   return fresh.reduce<number | undefined>(
     (next, fill) => (looked.has(fill) ? next : Math.min(next ?? Infinity, settledAt(fill))),
     undefined,

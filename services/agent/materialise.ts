@@ -5,6 +5,7 @@ import {
   DocbusError,
   documentKey,
   embeddingKey,
+  membershipKey,
   parseKey,
   reconcile,
   workspaceKey,
@@ -19,10 +20,11 @@ import {
 } from '@docbus/core';
 import { idsHashOf, type Fill, type Recorded } from '@docbus/replica/manifest.ts';
 import type { MembershipWrite } from '@docbus/replica/port.ts';
-import { isBootstrapping, requestMaterialise, wasRemovedHere, type Context } from './context.ts';
+import { isBootstrapping, requestMaterialise, type Context } from './context.ts';
 import { knownOf } from './examine.ts';
 import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
+import { markRows, wasRemovedHere } from './landed.ts';
 import { rowMetadataOf } from './stale.ts';
 import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
 import { isOurs, vectorIdsOf } from './vector-ids.ts';
@@ -30,7 +32,7 @@ import { isOurs, vectorIdsOf } from './vector-ids.ts';
 /** What is recorded, or will be once this work is done. */
 export type View = {
   entry(key: Key): Recorded | undefined;
-  /** 'none': not known, leave vectors alone. 'deleted': rows hold no vectors. 'blocked': it waits in quarantine, and its memberships with it. */
+  /** 'none': not known, leave vectors alone. 'deleted': there are no rows. 'blocked': it waits in quarantine, and its memberships with it. */
   embedding(path: DocPath): WantedEmbedding | 'none' | 'deleted' | 'blocked';
   /** The document's bytes where they are at hand. */
   document(path: DocPath): Uint8Array | undefined;
@@ -134,11 +136,15 @@ export async function beginMaterialise(
   // Where the workspace itself goes, its collection goes as a whole.
   // Before they go: where AnythingLLM changes the rows meanwhile and they stay, nobody must believe that their vectors did.
   for (const { docId } of gone) manifest.dropFill(docId);
-  const leaving = gone.filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted');
-  await removeVectors(
-    context,
-    leaving.map(({ slug, path, docId }) => ({ slug, ids: [...new Set([...(have.get(docId) ?? []), ...ownIds(context, path, docId)])] })),
-    signal,
+  const leaving = gone
+    .filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted')
+    .map(({ slug, path, docId }) => ({ slug, path, ids: [...new Set([...(have.get(docId) ?? []), ...ownIds(context, path, docId)])] }));
+  await removeVectors(context, leaving, signal);
+  const goneVectorIds = new Map(
+    [...Map.groupBy(leaving, ({ slug, path }) => membershipKey(slug, path))].map(([key, all]) => [
+      key,
+      new Set(all.flatMap(({ ids }) => ids)),
+    ]),
   );
   dropFills.push(...gone.map(({ docId }) => docId));
 
@@ -150,12 +156,7 @@ export async function beginMaterialise(
     const wanted = view.embedding(path);
     for (const { docId } of target) {
       const ids = have.get(docId) ?? [];
-      if (wanted === 'none' || wanted === 'blocked') continue;
-      if (wanted === 'deleted') {
-        stale.push({ slug, docId, ids: [...new Set([...ids, ...ownIds(context, path, docId)])] });
-        dropFills.push(docId);
-        continue;
-      }
+      if (typeof wanted === 'string') continue;
       const fill = manifest.fill(docId);
       if (fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
       const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
@@ -169,7 +170,15 @@ export async function beginMaterialise(
       stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
       fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
     }
-    writes.push({ key, slug, path, copies: target, expected: current, metadata: metadataFor(context, task, view) });
+    writes.push({
+      key,
+      slug,
+      path,
+      copies: target,
+      expected: current,
+      metadata: metadataFor(context, task, view),
+      goneVectorIds: goneVectorIds.get(key),
+    });
   }
   noteFresh(
     context,
@@ -195,6 +204,8 @@ export async function beginMaterialise(
       manifest,
       changed.filter(({ copies }) => copies.length === 0).map(({ key }) => key),
     );
+    // Should a person turn a pin back before anybody looks, the sum over all pins would be what it was before we wrote.
+    if (changed.some(({ copies, expected }) => [...copies, ...expected].some(({ pinned }) => pinned))) context.state.pins.mark = undefined;
     const refusals = new Map(
       (changed.length === 0 ? [] : records.setMemberships(changed)).map(({ slug, path, reason }) => [`${slug}/${path}`, reason]),
     );
@@ -211,10 +222,10 @@ export async function beginMaterialise(
       if (reason !== undefined) unfilled.push(...copies.map(({ docId }) => docId));
       applied.set(key, reason === undefined && (copies.length > 0 || view.entry(key)?.state !== 'present'));
     }
-    markHere(
+    const here = accepted.filter(({ key, copies }) => copies.length > 0 && applied.get(key) === true);
+    markRows(
       context,
-      view,
-      accepted.flatMap(({ key, copies }) => (copies.length > 0 && applied.get(key) === true ? [key] : [])),
+      here.map(({ key }) => ({ key, hash: view.entry(key)?.hash ?? '', asked: view.asked(key) })),
     );
     for (const key of removed) applied.set(key, true);
     const kept = fills.filter(({ docId }) => !unfilled.includes(docId));
@@ -228,16 +239,6 @@ export async function beginMaterialise(
  */
 function withdraw(manifest: Context['manifest'], keys: readonly Key[]): void {
   if (keys.length > 0) manifest.transaction(() => keys.forEach((key) => manifest.setApplied(key, false)));
-}
-
-/** Rows that have just been written: should the rest of the step fail, people may remove them before they are recorded. */
-function markHere({ manifest }: Context, view: View, keys: readonly Key[]): void {
-  if (isBootstrapping(manifest) || keys.length === 0) return;
-  manifest.transaction(() => {
-    for (const key of keys)
-      if (view.asked(key)) manifest.markLanded(key, view.entry(key)?.hash ?? '');
-      else manifest.setApplied(key, true);
-  });
 }
 
 /** The ids that we gave the vectors of a docId: also where AnythingLLM died between removing their rows and removing them from Chroma. */
@@ -270,8 +271,8 @@ function planTasks(context: Context, keys: readonly Key[], view: View): Plan {
     .toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.slug < b.slug ? -1 : 1))
     .flatMap(({ key, slug, path }) => {
       const current = rows.get(`${slug}/${path}`) ?? [];
-      const target = targetOf(view, key, slug, path);
-      if (current.length === 0 && target.length > 0) {
+      const wanted = targetOf(view, key, slug, path);
+      if (current.length === 0 && wanted.length > 0) {
         // Rows that were here and are gone were removed by somebody: that is an edit, to be published as one (see deletions.ts).
         if (!view.asked(key) && isOnDisk(manifest, key)) return [];
         if (view.asked(key) && wasRemovedHere(manifest, { key, hash: view.entry(key)?.hash ?? '' })) {
@@ -285,6 +286,9 @@ function planTasks(context: Context, keys: readonly Key[], view: View): Plan {
           return [];
         }
       }
+      // The document went with its embedding and was made anew, and this membership outlived both: AnythingLLM shows a document that has a
+      // row as embedded, so it gets none before somebody embeds it.
+      const target = wanted.length > 0 && view.embedding(path) === 'deleted' ? [] : wanted;
       if (current.length > 0 && !sameCopies(current, target)) {
         const known = knownOf(manifest, key);
         if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current)) {

@@ -1,7 +1,7 @@
 // An embedding is deleted only together with its document. Where the document stays, because somebody who had not heard of the deletion
 // changed it, the embedding's deletion would leave it without vectors for good: AnythingLLM embeds from its cache, so nothing about the
 // embedding has changed that would be published. Whoever still has it publishes it again; that several do so costs a record each.
-import { baseOn, documentKey, parseKey, workspaceKey, type Change, type DocPath, type Key, type State } from '@docbus/core';
+import { baseOn, documentKey, kindOf, parseKey, workspaceKey, type Change, type DocPath, type Key, type State } from '@docbus/core';
 import type { Outgoing } from '@docbus/replica/manifest.ts';
 import { isBootstrapping, type Context } from './context.ts';
 import type { Winner } from './groups.ts';
@@ -13,7 +13,8 @@ export function revivalsOf(
   all: readonly Winner[],
 ): readonly Outgoing[] {
   const { manifest, settings, clock } = context;
-  if (isBootstrapping(manifest)) return [];
+  const deletions = winners.filter(({ change }) => change.state === 'deleted' && kindOf(change.key) === 'embedding');
+  if (deletions.length === 0 || isBootstrapping(manifest)) return [];
   const coming = new Map(all.map(({ change: { key, state } }) => [key, state]));
   const stateOf = (key: Key): State | undefined => coming.get(key) ?? manifest.entry(key)?.state;
   const isEmbedded = (path: DocPath): boolean => {
@@ -25,9 +26,9 @@ export function revivalsOf(
       );
     });
   };
-  return winners.flatMap(({ change: deletion }) => {
+  return deletions.flatMap(({ change: deletion }) => {
     const parsed = parseKey(deletion.key);
-    if (parsed.kind !== 'embedding' || deletion.state !== 'deleted') return [];
+    if (parsed.kind !== 'embedding') return [];
     const entry = manifest.entry(deletion.key);
     const payload = manifest.payload(deletion.key);
     if (stateOf(documentKey(parsed.path)) !== 'present' || !isEmbedded(parsed.path)) return [];

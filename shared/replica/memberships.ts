@@ -27,13 +27,13 @@ export function eachMembership(database: DatabaseSync, row: (row: MembershipRow)
 }
 
 /**
- * Ids only grow (AUTOINCREMENT): rows that went and came again have greater ones, so that their number and the greatest tell. Both are
- * answered from an index; the rows themselves are large.
+ * Ids only grow (AUTOINCREMENT): rows that went and came again have greater ones, so that their number and the greatest that was ever given
+ * tell, also of rows that came and went since the last look. Answered from an index; the rows themselves are large.
  */
 export function membershipsMark(database: DatabaseSync): string {
   const row = database
     .prepare(
-      `select (select count(*) from workspace_documents) as rows, (select max(id) from workspace_documents) as newest,
+      `select (select count(*) from workspace_documents) as rows, (select seq from sqlite_sequence where name = 'workspace_documents') as newest,
        (select json_group_array(id || ' ' || slug) from workspaces) as workspaces`,
     )
     .get();
@@ -133,7 +133,7 @@ export function writeMemberships(writer: MembershipWriter, writes: readonly Memb
     const before = stored.get(rowKey(workspaceId, write.path)) ?? [];
     if (sameCopies(before, write.copies)) continue;
     if (workspaceId === undefined) refused.push({ ...write, reason: 'no_workspace' });
-    else if (!sameCopies(before, write.expected)) refused.push({ ...write, reason: 'changed' });
+    else if (!sameCopies(before, write.expected) || hasOtherVectors(writer, write, before)) refused.push({ ...write, reason: 'changed' });
     else if (write.copies.some(({ docId }) => isTaken(statements, docId, before))) refused.push({ ...write, reason: 'docid_taken' });
     else rows += writeOne(writer, statements, workspaceId, write, before);
   }
@@ -151,6 +151,16 @@ function prepareStatements(database: DatabaseSync) {
       'insert into workspace_documents (docId, filename, docpath, workspaceId, metadata, createdAt, lastUpdatedAt, pinned) values (?, ?, ?, ?, ?, ?, ?, ?)',
     ),
   };
+}
+
+/**
+ * AnythingLLM embeds a watched document again without changing its row: should it have done so since the vectors were removed, deleting
+ * the rows of the new ones would leave these in Chroma, where nobody could ever find them.
+ */
+function hasOtherVectors({ vectorRows }: MembershipWriter, { copies, goneVectorIds }: MembershipWrite, before: readonly Stored[]): boolean {
+  if (goneVectorIds === undefined) return false;
+  const gone = before.flatMap(({ docId }) => (copies.some((copy) => copy.docId === docId) ? [] : [docId]));
+  return vectorRows.find(gone).some(({ vectorId }) => !goneVectorIds.has(vectorId));
 }
 
 /** Returns how many rows were written. */

@@ -53,7 +53,12 @@ export interface Caches {
 
 export type MembershipRow = { readonly slug: Slug; readonly path: DocPath; readonly copies: readonly MembershipCopy[] };
 
-export type MembershipWrite = MembershipRow & { readonly expected: readonly MembershipCopy[]; readonly metadata: string | null };
+export type MembershipWrite = MembershipRow & {
+  readonly expected: readonly MembershipCopy[];
+  readonly metadata: string | null;
+  /** All vectors of the copies that go, as they were removed from Chroma; undefined where their collection goes as a whole. */
+  readonly goneVectorIds?: ReadonlySet<string> | undefined;
+};
 
 /**
  * 'changed': AnythingLLM wrote in between, look again. 'no_workspace': it waits for its workspace. 'docid_taken': a row of another
@@ -107,7 +112,7 @@ export interface Records extends Disposable {
   /**
    * Makes the rows of each membership equal to its `copies` (insert, delete, pin; [] removes them), document_vectors of removed
    * docIds included, in one transaction (or slices of it where that would take long). `expected` is what the rows must still be
-   * (any order); rows that already equal `copies` are fine too. Where they are neither, nothing of that membership is written and it
+   * (any order), and of the removed docIds no vectors but `goneVectorIds` may be known; rows that already equal `copies` are fine too. Where they are neither, nothing of that membership is written and it
    * is returned with the reason. `metadata`: JSON of the document without pageContent, for inserted rows.
    */
   setMemberships(writes: readonly MembershipWrite[]): readonly MembershipRefusal[];

@@ -161,6 +161,25 @@ test('a membership that AnythingLLM changed in between is left alone and returne
   assert.deepEqual(all(other, 'select docId from workspace_documents'), [{ docId: 'd1' }]);
 });
 
+test('a copy that was embedded again while its vectors were removed stays until the new ones are removed too', (t) => {
+  const { records, other } = open(t);
+  records.putWorkspace(slug, plain);
+  records.setMemberships([write('f/a.json', [copy('d1'), copy('d2')])]);
+  records.addVectorIds([
+    { docId: 'd1', vectorId: 'old' },
+    { docId: 'd2', vectorId: 'stays' },
+  ]);
+  const removal = (...ids: string[]) => ({ ...write('f/a.json', [copy('d2')], [copy('d1'), copy('d2')]), goneVectorIds: new Set(ids) });
+  other.exec("insert into document_vectors (docId, vectorId) values ('d1', 'new')");
+  assert.deepEqual(
+    records.setMemberships([removal('old')]).map(({ reason }) => reason),
+    ['changed'],
+  );
+  assert.deepEqual(records.vectorIds(['d1']).get('d1'), ['old', 'new'], 'nothing of it was removed');
+  assert.deepEqual(records.setMemberships([removal('old', 'new', 'and one that has no row')]), []);
+  assert.deepEqual(Object.fromEntries(records.vectorIds(['d1', 'd2'])), { d1: [], d2: ['stays'] });
+});
+
 test('a membership without its workspace is returned, and its removal is done already', (t) => {
   const { records } = open(t);
   assert.deepEqual(
@@ -435,5 +454,8 @@ test('the marks of the memberships change with every row and pin, and with nothi
   assert.equal(changed(`update workspace_documents set pinned = true where docId = 'd1'`), true);
   assert.equal(changed(`update workspace_documents set pinned = not pinned`), true, 'a pin that moves to another document');
   assert.equal(changed(`delete from workspace_documents where docId = 'd1'`), true);
-  assert.equal(changed(`update workspace_documents set id = 99 where docId = 'd2'`), true, 'a row that went and came again');
+  const again = `insert into workspace_documents (docId, filename, docpath, workspaceId) values ('d3', 'c.json', 'f/c.json', 1)`;
+  assert.equal(changed(`delete from workspace_documents; ${again}`), true, 'a row in the place of another');
+  assert.equal(changed(`delete from workspace_documents; ${again}; delete from workspace_documents`), true);
+  assert.equal(changed(`${again}; delete from workspace_documents`), true, 'a row that came and went');
 });

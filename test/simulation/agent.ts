@@ -68,7 +68,7 @@ export function startAgent(world: World, machine: Machine): void {
 
 function give({ edits }: World, { given }: Machine, key: Key, hash: string): void {
   const name = `${key} ${hash}`;
-  if (!given.has(name)) given.set(name, edits.length);
+  given.set(name, [...(given.get(name) ?? []), edits.length]);
 }
 
 function watchDocuments(world: World, machine: Machine, documents: Documents): Documents {

@@ -29,6 +29,12 @@ function checkDeletion(world: World, machine: Machine, { key, version }: Change)
     world.journal.some(
       ({ change }) => change?.key === asked && change.state === 'deleted' && (asked !== key || sameVersion(change.version, version)),
     );
+  // What was half applied of a record that the log has lost is an edit from then on, as `checkRecordedIsThere` says.
+  const halfApplied = world.journal.some(
+    ({ change, epoch, lost }) =>
+      change?.key === key && change.state === 'deleted' && change.version.revision < version.revision && (lost || epoch !== world.epoch),
+  );
+  if (halfApplied) return;
   const parsed = parseKey(key);
   const reasons: Key[] = [key];
   if (parsed.kind === 'embedding') reasons.push(documentKey(parsed.path));

@@ -6,14 +6,11 @@ import {
   decodeEmbedding,
   documentKey,
   embeddingKey,
-  membershipKey,
   parseKey,
   sameVersion,
   workspaceKey,
-  type DocPath,
   type Embedding,
   type Key,
-  type Slug,
 } from '@docbus/core';
 import { unpackPayload } from '@docbus/log';
 import { parseCache } from '@docbus/replica/cache-file.ts';
@@ -39,6 +36,7 @@ export function checkAll(world: World): void {
     checkLocalColumns(machine);
     if (machine.manifest !== undefined) checkNotAhead(world, machine, machine.manifest);
   }
+  checkEmbeddingsKept(world);
   exemptLost(world);
   checkNothingLost(world);
   checkEdits(world);
@@ -76,6 +74,29 @@ function checkConverged(world: World): void {
         '2 equal digests are equal manifests',
         `${first.id} and ${id}: ${entries.filter((entry) => !expected.includes(entry)).join(', ')}`,
       );
+  }
+}
+
+/**
+ * Whoever still has the embedding of a document that stays publishes it again (revive.ts). Only of a document that was gone, and that
+ * somebody made anew who knew so, nobody has one: it is embedded when somebody embeds it.
+ */
+function checkEmbeddingsKept({ machines, journal, edits }: World): void {
+  const { manifest } = machines[0] as Machine;
+  for (const { key } of manifest?.entries() ?? []) {
+    const parsed = parseKey(key);
+    if (parsed.kind !== 'membership' || manifest?.entry(embeddingKey(parsed.path))?.state !== 'deleted') continue;
+    const [document, ...others] = [documentKey(parsed.path), workspaceKey(parsed.slug), key].map((needed) => manifest.entry(needed));
+    if (document?.state !== 'present' || others.some((entry) => entry?.state !== 'present')) continue;
+    const wasKnownGone = journal.some(
+      ({ change }) =>
+        change?.key === document.key &&
+        change.state === 'deleted' &&
+        (document.base[change.version.replica] ?? 0) >= change.version.revision,
+    );
+    const made = edits.filter((edit) => edit.key === document.key && edit.before === '').length;
+    if (!wasKnownGone || made < 2)
+      fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
   }
 }
 
@@ -117,7 +138,7 @@ export function checkMachine(machine: Machine): void {
     if (parsed.kind !== 'membership') continue;
     if (
       present(workspaceKey(parsed.slug)) === undefined ||
-      entries.get(documentKey(parsed.path))?.state === 'deleted' ||
+      [documentKey, embeddingKey].some((keyOf) => entries.get(keyOf(parsed.path))?.state === 'deleted') ||
       blocked(parsed.path)
     )
       continue;
@@ -153,9 +174,6 @@ function checkVectors(machine: Machine, entries: ReadonlyMap<Key, Recorded>): vo
   const claimed = new Map<string, string>();
   const docIds = new Set<string>();
   const loaded = new Map<Key, Embedding>();
-  // Whoever still has the embedding of a document that stays publishes it again (revive.ts).
-  const isKept = (path: DocPath, slug: Slug): boolean =>
-    [documentKey(path), workspaceKey(slug), membershipKey(slug, path)].every((needed) => entries.get(needed)?.state === 'present');
   for (const { slug, path, docId } of membershipRowsOn(reader)) {
     docIds.add(docId);
     const spoilt = damaged.has(docId);
@@ -165,11 +183,7 @@ function checkVectors(machine: Machine, entries: ReadonlyMap<Key, Recorded>): vo
     const key = embeddingKey(path);
     const entry = entries.get(key);
     if (entry === undefined) continue;
-    if (entry.state !== 'present' && ids.length === 0) {
-      if (isKept(path, slug)) fail('2 vectors', `${id} has no vectors of ${path} in ${slug}: its embedding is deleted, and it is not`);
-      continue;
-    }
-    if (entry.state !== 'present') fail('2 vectors', `${id} has vectors of ${path} in ${slug}, whose embedding is deleted`);
+    if (entry.state !== 'present') fail('2 vectors', `${id} has ${path} in ${slug}, whose embedding is deleted`);
     const embedding = loaded.get(key) ?? embeddingOf(machine, key, entry.hash);
     loaded.set(key, embedding);
     if (spoilt) continue;
@@ -315,8 +329,10 @@ function checkNotUndone(world: World): void {
     const winner = world.journal.findIndex(
       ({ change }) => change?.key === key && entry !== undefined && sameVersion(change.version, entry.version),
     );
-    const shown = world.machines.find(({ id }) => id === undone.replica)?.given.get(`${key} ${hash}`) ?? Infinity;
-    if (winner >= undone.seen && entry?.version.replica !== undone.replica && (shown ?? Infinity) > undone.seq) continue;
+    const shown = world.machines.find(({ id }) => id === undone.replica)?.given.get(`${key} ${hash}`) ?? [];
+    // What they were shown before it was made (again) was another making of the same.
+    const wasShown = shown.some((count) => count > (edits[made]?.seq ?? 0) && count <= undone.seq);
+    if (winner >= undone.seen && entry?.version.replica !== undone.replica && !wasShown) continue;
     // What the same people made of it later, unseen by anybody.
     let last = undone;
     for (const next of edits) if (next.seq > last.seq && next.replica === last.replica && next.before === last.after) last = next;

@@ -82,7 +82,7 @@ function parsePlant(name: string): string {
 }
 
 /** So many seeds must be enough to find a planted bug. */
-const SEEDS_PER_BUG = 600;
+const SEEDS_PER_BUG = 2000;
 const TAIL = 25;
 const MEMORY = '/dev/shm';
 

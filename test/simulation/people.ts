@@ -185,7 +185,7 @@ function note(world: World, machine: Machine, { name, reset }: Operation, key: K
     operation: name,
     landed: before !== '' && hasLanded(machine, key, before),
     reset,
-    exempt: false,
+    exempt: after === '' && machine.running?.name === 'revert' && machine.reverted.has(key),
     firstContact: machine.manifest?.meta('bootstrapped') === undefined,
   });
   world.trace(`${machine.id}   edit ${key} ${before.slice(0, 8)} -> ${after.slice(0, 8)}`);

@@ -1,6 +1,6 @@
 // Quiet: no more faults, everything restarted, broken operations put right by people, held deletions decided by the operator.
 // Then a bounded number of rounds must bring all replicas together, and one more must change nothing.
-import { documentKey, parseKey, workspaceKey } from '@docbus/core';
+import { documentKey, parseKey, workspaceKey, type Key } from '@docbus/core';
 import { settle, startAgent, startStep } from './agent.ts';
 import { endFaults } from './faults.ts';
 import { goOn, beginNamed } from './people.ts';
@@ -74,14 +74,18 @@ async function turn(world: World): Promise<void> {
   }
 }
 
-/** What the operator undoes is no longer protected; nor what it cannot be undone without: a membership comes back with its workspace and its document. */
-export function exemptReverted(world: World, machine: Machine, keys: ReadonlySet<string>): void {
+/**
+ * What the operator undoes is no longer protected; nor what it cannot be undone without: a membership comes back with its workspace and its
+ * document. A deletion in the moment in which it is being undone is taken back with the others.
+ */
+export function exemptReverted(world: World, machine: Machine, keys: ReadonlySet<Key>): void {
   const undone = new Set(keys);
   for (const key of keys) {
     const parsed = parseKey(key);
     if (parsed.kind === 'membership') undone.add(workspaceKey(parsed.slug)).add(documentKey(parsed.path));
   }
   for (const edit of world.edits) if (edit.replica === machine.id && edit.after === '' && undone.has(edit.key)) edit.exempt = true;
+  machine.reverted = undone;
 }
 
 const STEPS_MAX = 400;

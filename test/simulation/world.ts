@@ -58,7 +58,7 @@ export type Machine = {
   /** docIds in a workspace whose vectors AnythingLLM itself took away, when it could not write its rows */
   readonly damaged: Set<string>;
   /** `<key> <hash>` of what its agent has put on disk here, and how many edits there were then */
-  readonly given: Map<string, number>;
+  readonly given: Map<string, readonly number[]>;
   /** `<key> <hash>` of what its last agent had noted as put on disk and had not recorded when it died */
   landed: ReadonlySet<string>;
   /** what documents/ holds, kept up to date by whoever writes there: hash or BROKEN */
@@ -85,6 +85,8 @@ export type Machine = {
   model: string;
   /** keys whose deletion the operator approved */
   readonly approved: Set<Key>;
+  /** keys of the deletions that the operator had reverted last */
+  reverted: ReadonlySet<Key>;
   foreignRows: string;
   foreignFiles: string;
   rowsSeen: { version: unknown; rows: Map<Key, string> } | undefined;
@@ -191,6 +193,7 @@ export function createMachine(world: World, id: string): Machine {
     forgotAt: 0,
     model: world.embedder.model,
     approved: new Set(),
+    reverted: new Set(),
     foreignRows: '',
     foreignFiles: '',
     rowsSeen: undefined,
