@@ -15,6 +15,7 @@ import {
   type Change,
   type Content,
   type DocPath,
+  type Embedding,
   type Key,
   type Slug,
   type WorkspaceContent,
@@ -119,9 +120,12 @@ export function theirDocument({ slug, path, docId, text = 'about it' }: { slug: 
   ];
 }
 
+export function embeddingOf(text: string): Embedding {
+  return { dimensions: 2, texts: [text], metadatas: [{ title: 'Page' }], vectors: Float32Array.of(0.5, 0.5) };
+}
+
 export function theirEmbedding(path: DocPath, text: string, revision = 1) {
-  const embedding = { dimensions: 2, texts: [text], metadatas: [{ title: 'Page' }], vectors: Float32Array.of(0.5, 0.5) };
   const fingerprint = { engine: 'native', model: 'm', dimensions: 2, chunkSize: null, chunkOverlap: 20 };
   const content = { fingerprint, chunks: 1, documentHash: null };
-  return recordsOfTheirs(embeddingKey(path), content, { revision, payload: encodeEmbedding(embedding) });
+  return recordsOfTheirs(embeddingKey(path), content, { revision, payload: encodeEmbedding(embeddingOf(text)) });
 }

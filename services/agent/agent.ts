@@ -42,7 +42,7 @@ export function createAgent(options: AgentOptions): Agent {
         return await publishOnce(context, signal);
       } catch (error) {
         // What it had found may be on no list any more: the next sweep looks at everything.
-        context.state.sweptVersion = undefined;
+        context.state.swept = undefined;
         throw error;
       }
     },

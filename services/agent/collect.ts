@@ -19,6 +19,7 @@ import {
 import { packPayload } from '@docbus/log/payload.ts';
 import type { Candidate, Context, Mark } from './context.ts';
 import { examineCache, examineContent, examineDocument } from './examine.ts';
+import { isDatabaseReplaced } from './places.ts';
 import { chunksComeFrom } from './stale.ts';
 
 /** An edit ready to be published. `packed` for documents and embeddings. */
@@ -48,9 +49,13 @@ export async function collectPuts(context: Context, signal: AbortSignal, only?: 
   const asked = (key: Key): boolean => only === undefined || only.has(key);
   const into: Into = { add, full, marks, asked, mayWait: only === undefined };
 
-  draftWorkspaces(context, into);
+  // Rows of another database, or of an older copy of the right one, are nobody's edits.
+  const isReplaced = isDatabaseReplaced(context);
+  if (!isReplaced) draftWorkspaces(context, into);
   // Of what is asked for all are looked at: whoever asks takes what is not drafted for something that cannot be.
-  const waiting = pendingMemberships(context, asked, only === undefined ? context.settings.publishChangesMax : Infinity);
+  const waiting: ReadonlyMap<Key, Candidate> = isReplaced
+    ? new Map()
+    : pendingMemberships(context, asked, only === undefined ? context.settings.publishChangesMax : Infinity);
   for (const { path } of waiting.values()) {
     // Rows are noticed sooner than files, and an embedding must not go out before its document: it could not be cached where it arrives.
     context.state.documents.add(path);
@@ -61,9 +66,11 @@ export async function collectPuts(context: Context, signal: AbortSignal, only?: 
   for (const [key, candidate] of waiting) {
     if (full()) break;
     const recorded = (needed: Key): boolean => drafts.get(needed)?.state === 'present' || manifest.entry(needed)?.state === 'present';
-    const documentReady = recorded(documentKey(candidate.path)) || context.replica.documents.signature(candidate.path) === undefined;
+    // What was read from the log and is not yet applied as a whole is in the log, too.
+    const logged = (needed: Key): boolean => recorded(needed) || manifest.intentsOf(needed).some((intent) => intent.state === 'present');
+    const documentReady = logged(documentKey(candidate.path)) || context.replica.documents.signature(candidate.path) === undefined;
     const embeddingReady = recorded(embeddingKey(candidate.path)) || !context.state.embeddings.has(candidate.path);
-    if (!recorded(workspaceKey(candidate.slug)) || !documentReady || !embeddingReady) {
+    if (!logged(workspaceKey(candidate.slug)) || !documentReady || !embeddingReady) {
       // To the end of the line, so that one that cannot go yet holds up no other.
       context.state.memberships.delete(key);
       context.state.memberships.set(key, candidate);

@@ -1,5 +1,5 @@
 // What people ask of an agent: held deletions put back, quarantined changes tried again, conflicts dismissed.
-import { documentKey, embeddingKey, kindOf, parseKey, workspaceKey, type DocPath, type Key } from '@docbus/core';
+import { documentKey, embeddingKey, kindOf, parseKey, sameVersion, workspaceKey, type DocPath, type Key } from '@docbus/core';
 import type { Conflict } from '@docbus/replica/manifest.ts';
 import { createApplier, type Applied } from './apply.ts';
 import { writeMarks, type Context } from './context.ts';
@@ -104,16 +104,19 @@ async function applyAndRecord(context: Context, winners: readonly Winner[], sign
       for (const { change, packed } of some) {
         manifest.dropIntents(change.key);
         const refusal = refused.get(change.key);
+        const waiting = manifest
+          .quarantinedOf(change.key)
+          .find((item) => item.change !== null && sameVersion(item.change.version, change.version));
         if (refusal !== undefined) {
           refusals += 1;
-          manifest.putQuarantine(quarantineOf(context, { change, packed }, refusal));
+          manifest.putQuarantine({ ...quarantineOf(context, { change, packed }, refusal), logged: waiting?.logged ?? true });
           continue;
         }
         for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
         manifest.record({
           ...entryOf(change),
           applied: kindOf(change.key) !== 'membership',
-          logged: manifest.entry(change.key)?.logged ?? true,
+          logged: waiting?.logged ?? manifest.entry(change.key)?.logged ?? true,
         });
         storePayload(context, change, packed);
         learnDimensions(context, change, false);

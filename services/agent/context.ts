@@ -25,6 +25,8 @@ export type AgentSettings = {
   readonly vectorsPerRequest: { readonly following: number; readonly bootstrapping: number };
   /** a batch with more documents than this, or with the vectors of more than one request, is applied in groups */
   readonly groupDocumentsMax: number;
+  /** a sweep looks at caches and rows where the database changed, and after this time in any case */
+  readonly wholeSweepMs: number;
 };
 
 export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
@@ -38,6 +40,7 @@ export const defaultSettings: Omit<AgentSettings, 'replicaId' | 'embedder'> = {
   refillMs: 15_000,
   vectorsPerRequest: { following: 300, bootstrapping: 2000 },
   groupDocumentsMax: 2000,
+  wholeSweepMs: 60 * 60 * 1000,
 };
 
 /** Keeps what lost a conflict where a person can find it. */
@@ -92,8 +95,8 @@ export type AgentState = {
   /** memberships in whose place no vectors could be found: published without an embedding */
   readonly withoutEmbedding: Set<Key>;
   recordsVersion: string | undefined;
-  /** of the database, when a sweep last looked at everything */
-  sweptVersion: string | undefined;
+  /** the database's version when a sweep last looked at everything, and when that was */
+  swept: { readonly version: string; readonly at: number } | undefined;
   /** of the rows that `memberships` was made from */
   membershipsMark: string | undefined;
   /** of the pins, as of a version of the database; not looked at again before `dueAt` */
@@ -139,7 +142,7 @@ export function createState(clock: Clock): AgentState {
     unsettled: { document: new Map(), cache: new Map() },
     withoutEmbedding: new Set(),
     recordsVersion: undefined,
-    sweptVersion: undefined,
+    swept: undefined,
     membershipsMark: undefined,
     pins: { mark: undefined, version: undefined, dueAt: -Infinity },
     checkStorage: () => {},

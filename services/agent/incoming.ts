@@ -81,6 +81,7 @@ export function readBatch({ manifest, clock }: Context, records: readonly ReadRe
         time: clock.now(),
         change: null,
         packed: raw,
+        logged: true,
       });
     }
   }
@@ -101,5 +102,6 @@ export function quarantineOf(
     time: clock.now(),
     change,
     packed,
+    logged: true,
   };
 }

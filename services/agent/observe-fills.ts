@@ -52,6 +52,9 @@ export function observeFills({ replica: { records }, manifest }: Context, change
       for (const copy of fresh)
         fills.push({ docId: copy.docId, hash: embedding.hash, idsHash: idsHashOf(copy.ids), key, slug, path, ids: copy.ids });
   }
+  // Rows that are missing only for the moment (their database is another one) would come back with an earlier embedding.
+  for (const path of embeddings.keys())
+    for (const { key, state } of manifest.membershipsOf(path)) if (state === 'present' && !memberships.has(key)) refill.push(key);
   return { fills, refill };
 }
 

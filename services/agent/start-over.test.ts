@@ -2,11 +2,21 @@ import { test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createMemoryStore, loseMemoryTail, openMemoryLog, truncateMemoryStore, type MemoryStore } from '@docbus/log/memory.ts';
+import { embeddingKey, type DocPath, type Slug } from '@docbus/core';
+import {
+  createMemoryStore,
+  loseMemoryTail,
+  openMemoryLog,
+  recreateMemoryStore,
+  truncateMemoryStore,
+  type MemoryStore,
+} from '@docbus/log/memory.ts';
 import { systemClock } from '@docbus/runtime';
-import { openTestAgent } from './agent-for-tests.ts';
+import { openTestAgent, theirDocument } from './agent-for-tests.ts';
+import type { AgentSettings } from './context.ts';
 
 const never = new AbortController().signal;
+const path = 'f/page.json' as DocPath;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Agents that share a log, and whose clock is ours. */
@@ -14,12 +24,12 @@ function arrange(t: TestContext) {
   const store = createMemoryStore({ clock: systemClock });
   let ahead = 0;
   const clock = { ...systemClock, now: () => systemClock.now() + ahead };
-  const open = (replicaId: string) => {
+  const open = (replicaId: string, changed: Partial<AgentSettings> = {}) => {
     const opened = openTestAgent(t, (options) => ({
       ...options,
       clock,
       log: openMemoryLog(store, { replica: replicaId }),
-      settings: { ...options.settings, replicaId, refillMs: 1000 },
+      settings: { ...options.settings, replicaId, refillMs: 1000, ...changed },
     }));
     const { loop, agent, storageDir } = opened;
     return {
@@ -119,4 +129,29 @@ test('a tail that was lost while the log is read again for another reason is not
   await a.turn();
   assert.deepEqual(documentsIn(store), ['one', 'two']);
   assert.equal(a.manifest.meta('former'), undefined);
+});
+
+test('what waited in quarantine while its log was made anew is put into the new one when it is applied (seed 4355)', async (t) => {
+  const { store, open, wait } = arrange(t);
+  const embedder = { engine: 'native', model: 'another' };
+  const { turn, agent, manifest } = open('a', { embedder });
+  await openMemoryLog(store, { replica: 'b' }).append(theirDocument({ slug: 'w' as Slug, path, docId: 'd1' }), never);
+  await turn();
+  assert.deepEqual(
+    manifest.quarantined().map(({ code, logged }) => `${code} ${logged}`),
+    ['embedder_mismatch true'],
+  );
+  recreateMemoryStore(store);
+  await turn();
+  wait(1000);
+  await turn();
+  const embeddings = (): number => store.records.filter(({ key }) => key === embeddingKey(path)).length;
+  assert.equal(embeddings(), 0);
+  assert.equal(await agent.retryQuarantined(undefined, never), 0, 'still refused');
+  embedder.model = 'm';
+  assert.equal(await agent.retryQuarantined(undefined, never), 1);
+  await turn();
+  wait(1000);
+  await turn();
+  assert.equal(embeddings(), 1);
 });

@@ -60,9 +60,13 @@ async function arrange(t: TestContext) {
 }
 
 test('a sweep looks at caches and rows where the database changed, and at documents always', async (t) => {
-  const { sweep, app, document, manifest } = await arrange(t);
+  const { sweep, app, document, manifest, wait } = await arrange(t);
   const first = await sweep();
   assert.ok(first.caches > 0 && first.rows > 0, 'nobody has swept before');
+  assert.deepEqual(await sweep(), { caches: 0, rows: 0, pins: 0 });
+  wait(60 * 60 * 1000);
+  const hourly = await sweep();
+  assert.ok(hourly.caches > 0 && hourly.rows > 0, 'after an hour in any case');
   assert.deepEqual(await sweep(), { caches: 0, rows: 0, pins: 0 });
   app.exec("insert into event_logs (event) values ('something_happened')");
   const changed = await sweep();

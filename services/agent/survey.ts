@@ -16,10 +16,12 @@ export function markDirty({ state: { dirty } }: Pick<Context, 'state'>, scope: S
 
 /** Looks at the files that hints or a sweep named, and adds candidates. Synchronous: no edit of our own can come between. */
 export function surveyFiles(context: Context): void {
-  const { replica, manifest, state } = context;
-  const { dirty } = state;
+  const { replica, manifest, state, clock, settings } = context;
+  const { dirty, swept } = state;
   const version = dirty.sweep ? replica.records.version() : undefined;
-  if (version !== state.sweptVersion && dirty.sweep) dirty.allFiles = dirty.records = true;
+  // AnythingLLM completes nothing without a row. What it leaves unfinished (or somebody changes by hand) may wait for the next whole sweep.
+  const isWhole = version !== undefined && (version !== swept?.version || clock.now() - swept.at >= settings.wholeSweepMs);
+  if (isWhole) dirty.allFiles = dirty.records = true;
   for (const path of dirty.paths) {
     state.documents.add(path);
     state.embeddings.add(path);
@@ -34,7 +36,7 @@ export function surveyFiles(context: Context): void {
     for (const path of manifest.unmarkedDocuments()) state.documents.add(path);
   }
   for (const folder of dirty.folders) surveyFolder(context, folder, { withCaches: dirty.allFiles || hinted.has(folder) });
-  if (dirty.sweep) state.sweptVersion = version;
+  if (isWhole) state.swept = { version, at: clock.now() };
   dirty.allFiles = dirty.sweep = false;
   dirty.paths.clear();
   dirty.folders.clear();

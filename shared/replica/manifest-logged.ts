@@ -20,9 +20,10 @@ export function createLogged({ get, all, run }: ManifestStore) {
       return all('select * from entries where logged = 2').map(toRecorded);
     },
 
-    /** false where the log is a new one that holds nothing yet: every entry has to be found in it or appended to it. */
+    /** false where the log is a new one that holds nothing yet: every entry, and what waits in quarantine, has to be found in it or appended to it. */
     setAllLogged(logged: boolean): void {
       run('update entries set logged = ?', logged ? 1 : 0);
+      run('update quarantine set logged = ?', logged ? 1 : 0);
     },
 
     /** Entries that the log's newest record does not agree with, at most `limit`; `replica` narrows to one author. */

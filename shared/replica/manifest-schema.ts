@@ -38,7 +38,7 @@ drop table if exists fresh_fills;
 create table if not exists sent_fills (doc_id text not null, hash text not null, key text not null, chunks integer not null, primary key (doc_id, hash)) without rowid;
 create table if not exists parts (key text not null, hash text not null, idx integer not null, bytes blob not null, primary key (key, hash, idx));
 create table if not exists held (key text primary key, reason text not null, since integer not null, approved integer not null) without rowid;
-create table if not exists quarantine (id text primary key, key text, code text not null, message text not null, time integer not null, change text, packed blob) without rowid;
+create table if not exists quarantine (id text primary key, key text, code text not null, message text not null, time integer not null, change text, packed blob, logged integer not null) without rowid;
 create table if not exists conflicts (id text primary key, key text not null, winner text not null, loser text not null, file text, time integer not null) without rowid;
 create table if not exists dismissed (id text primary key) without rowid;
 `;
@@ -75,7 +75,11 @@ function tryOpen(file: string): DatabaseSync {
     database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory;');
     database.exec(ddl);
     // Reading every page (quick_check) would cost minutes at 100,000 documents; damage found later marks the file for the next start.
-    database.prepare('select (select count(*) from intents), (select max(key) from entries), (select max(path) from files)').get();
+    database
+      .prepare(
+        'select (select count(*) from intents), (select max(key) from entries), (select max(path) from files), (select max(logged) from quarantine)',
+      )
+      .get();
     const format = database
       .prepare(`insert into meta values ('format', ?) on conflict do update set name = name returning value`)
       .get(FORMAT);

@@ -11,6 +11,8 @@ export type Quarantined = {
   readonly time: number;
   readonly change: Change | null;
   readonly packed: Uint8Array | undefined;
+  /** false where the log that it came from is gone, and it was not met again */
+  readonly logged: boolean;
 };
 export type Conflict = {
   readonly id: string;
@@ -54,7 +56,9 @@ export function createShown({ get, all, run }: ManifestStore) {
     },
 
     quarantined(): readonly Quarantined[] {
-      return all('select id, key, code, message, time, change, null as packed from quarantine order by time, id').map(toQuarantined);
+      return all('select id, key, code, message, time, change, null as packed, logged from quarantine order by time, id').map(
+        toQuarantined,
+      );
     },
 
     quarantinedCount(): number {
@@ -72,7 +76,7 @@ export function createShown({ get, all, run }: ManifestStore) {
 
     putQuarantine(item: Quarantined): void {
       run(
-        'insert or replace into quarantine values (?, ?, ?, ?, ?, ?, ?)',
+        'insert or replace into quarantine values (?, ?, ?, ?, ?, ?, ?, ?)',
         item.id,
         item.key,
         item.code,
@@ -80,6 +84,7 @@ export function createShown({ get, all, run }: ManifestStore) {
         item.time,
         item.change === null ? null : JSON.stringify(item.change),
         item.packed ?? null,
+        item.logged ? 1 : 0,
       );
     },
 
@@ -135,5 +140,6 @@ function toQuarantined(row: Row): Quarantined {
     time: Number(row['time']),
     change: row['change'] === null ? null : (JSON.parse(String(row['change'])) as Change),
     packed: (row['packed'] as Uint8Array | null) ?? undefined,
+    logged: row['logged'] === 1,
   };
 }

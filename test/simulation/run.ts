@@ -101,6 +101,7 @@ function createWorld({ seed, directory, template, faults, plant }: RunOptions, t
       guard: { count: random.pick([2, 5, 10]), share: 0.2 },
       vectorsPerRequest: { following: random.pick([1, 3, 300]), bootstrapping: random.pick([2, 1000]) },
       groupDocumentsMax: random.pick([1, 2, 1000]),
+      wholeSweepMs: 40_000,
     },
     chances,
     plant,
