@@ -158,10 +158,12 @@ export async function beginMaterialise(
       const ids = have.get(docId) ?? [];
       if (typeof wanted === 'string') continue;
       const fill = manifest.fill(docId);
-      if (fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
+      // A reset removes the collection, too, and what it cannot remove it leaves: ids without a row of their document vouch for nothing.
+      const isHere = current.some((copy) => copy.docId === docId);
+      if (isHere && fill?.hash === wanted.hash && fill.idsHash === idsHashOf(ids)) continue;
       const wantedIds = vectorIdsOf(docId, wanted.hash, wanted.chunks);
       // Ids of our own making say nothing about the cache: they are there before their vectors are, and stay while others are on their way.
-      if (fill === undefined && view.adopted(path) && ids.length === wanted.chunks && !ids.some(isOurs)) {
+      if (isHere && fill === undefined && view.adopted(path) && ids.length === wanted.chunks && !ids.some(isOurs)) {
         fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(ids) });
         continue;
       }

@@ -148,3 +148,15 @@ test('what people embed while a document from elsewhere is only half here is pub
   );
   assert.deepEqual(authors.toSorted(), ['a', 'b']);
 });
+
+test('a reset that could not remove the ids of its vectors is reverted whole (seed 7423)', async (t) => {
+  const { agent, app, turn, manifest, texts } = await arrange(t);
+  await turn();
+  await agent.context.replica.vectors.removeCollection(slug, never);
+  app.exec(RESET.replace('delete from document_vectors;', ''));
+  await turn();
+  assert.equal(manifest.held().length, 1);
+  await agent.revertDeletions(undefined, never);
+  await turn();
+  assert.deepEqual(await texts(), ['about it']);
+});
