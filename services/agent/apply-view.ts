@@ -5,7 +5,6 @@ import { pathOf, type Work } from './apply-work.ts';
 import { keepContent, mayOverrule } from './give-way.ts';
 import type { View } from './materialise.ts';
 import { recordedEmbedding } from './recorded.ts';
-import { revivalsOf } from './revive.ts';
 
 /** The memberships named in the batch, and those that wait for, or hang on, something in it. */
 export function affectedMemberships(work: Work): readonly Key[] {
@@ -52,7 +51,6 @@ export function affectedMemberships(work: Work): readonly Key[] {
 /** The manifest as it will be once this batch is recorded. */
 export function viewOf(work: Work): View {
   const { context, winners, refused, embeddings, documents } = work;
-  const revived = new Set(revivalsOf(context, work.group.winners, [...winners.values()]).map(({ change }) => change.key));
   const entry = (key: Key): Recorded | undefined => {
     const winner = refused.has(key) ? undefined : winners.get(key);
     return winner === undefined ? context.manifest.entry(key) : { ...winner.change, applied: true, logged: true };
@@ -64,7 +62,7 @@ export function viewOf(work: Work): View {
       const winner = winners.get(key);
       if (refused.has(key)) return 'blocked';
       if (winner === undefined) return recordedEmbedding(context, path);
-      if (winner.change.state === 'deleted') return revived.has(key) ? recordedEmbedding(context, path) : 'deleted';
+      if (winner.change.state === 'deleted') return work.revived.has(key) ? recordedEmbedding(context, path) : 'deleted';
       const embedded = embeddings.get(path);
       // Its group is recorded already.
       if (embedded === undefined) return recordedEmbedding(context, path);

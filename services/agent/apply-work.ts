@@ -6,7 +6,7 @@ import { pathIn, type Group, type Winner } from './groups.ts';
 
 export type Embedded = { readonly hash: string; readonly embedding: Embedding; readonly adopted: boolean; cached: boolean };
 
-/** One group's work in progress. Only `group` and `marks` are its own, the rest is about the whole batch. */
+/** One group's work in progress. Only `group`, `revived` and `marks` are its own, the rest is about the whole batch. */
 export type Work = {
   readonly context: Context;
   readonly winners: ReadonlyMap<Key, Winner>;
@@ -16,7 +16,11 @@ export type Work = {
   readonly embeddings: Map<DocPath, Embedded>;
   /** documents of the groups that are not yet recorded */
   readonly documents: Map<DocPath, Uint8Array>;
+  /** documents/ may be empty for a good reason: the batch removes some */
+  readonly emptied: boolean;
   readonly group: Group;
+  /** embeddings whose deletion is answered by publishing them again */
+  readonly revived: ReadonlySet<Key>;
   readonly marks: Mark[];
 };
 

@@ -30,6 +30,7 @@ export async function dropCollectionFirst({ replica, manifest }: Context, slug: 
     for (const { path, copies } of rows) {
       for (const { docId } of copies) manifest.dropFill(docId);
       manifest.setApplied(membershipKey(slug, path), false);
+      manifest.dropLanded(membershipKey(slug, path));
     }
   });
   await replica.vectors.removeCollection(slug, signal);

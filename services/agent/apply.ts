@@ -21,6 +21,8 @@ import { isBootstrapping, type Context, type Mark } from './context.ts';
 import { groupsOf, type Group, type Winner } from './groups.ts';
 import { markLanded, wasRemovedHere } from './landed.ts';
 import { beginMaterialise, openVectorQueue, type Materialised } from './materialise.ts';
+import { requirePlaces } from './places.ts';
+import { revivalsOf } from './revive.ts';
 import type { VectorGroup } from './vector-queue.ts';
 
 /** What came of a group of winners, to be recorded with them. */
@@ -80,7 +82,8 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
       const embeddings = new Map<DocPath, Embedded>();
       const documents = new Map<DocPath, Uint8Array>();
       const winnerOf = new Map(winners.map((winner) => [winner.change.key, winner]));
-      const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents };
+      const emptied = winners.some(({ change }) => change.state === 'deleted');
+      const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents, emptied };
       const isBusy = (path: DocPath): boolean => begun.some(({ group }) => group.paths.has(path));
       const largestLoad = Math.max(0, ...begun.map(({ group }) => group.load));
       const groups = groupsOf(context, winners, { isBusy, largestLoad });
@@ -89,7 +92,11 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
         // What is under way about the same paths is in the groups that began first, or in none.
         await finishUntil(begun.length - 1 - begun.findLastIndex((before) => !before.group.paths.isDisjointFrom(group.paths)));
         await context.clock.breathe();
-        const finishGroup = await beginGroup({ ...shared, group, marks: [] }, queue.group(), signal);
+        const finishGroup = await beginGroup(
+          { ...shared, group, revived: revivedBy(context, group.winners, winners), marks: [] },
+          queue.group(),
+          signal,
+        );
         begun.push({
           group,
           finish: async () => {
@@ -121,11 +128,13 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
       if (!work.refused.has(change.key)) manifest.putIntent({ ...change, revision: change.version.revision });
   });
 
+  // Until they are written nothing else happens: in a folder that went away meanwhile they would stand for all documents.
+  if (documents.writes.length > 0) requirePlaces(context, work);
   for (const { path, bytes, hash } of documents.writes) attemptKey(work, documentKey(path), () => writeDocument(work, path, bytes, hash));
   const here = documents.here.filter(({ key }) => !work.refused.has(key));
   if (here.length > 0 && !isBootstrapping(manifest)) {
     await replica.documents.synced();
-    markLanded(context, here);
+    markLanded(context, here, work);
   }
   for (const change of byKind('workspace', 'present')) {
     const { slug } = parseKey(change.key) as { slug: Slug };
@@ -135,7 +144,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     }
     await clearCollection(context, change.key, signal);
     writeWorkspace(work, change);
-    markLanded(context, [change]);
+    markLanded(context, [change], { emptied: true });
   }
 
   const keys = affectedMemberships(work);
@@ -157,7 +166,7 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
     const memberships = await finishMemberships();
     for (const [key, error] of memberships.refused) refuseEmbeddingOf(work, key, error);
 
-    for (const change of byKind('embedding', 'deleted')) dropCache(work, pathOf(change.key));
+    for (const { key } of byKind('embedding', 'deleted')) if (!work.revived.has(key)) dropCache(work, pathOf(key));
     for (const { key, slug } of removed) {
       keepOverruledWorkspace(work, key, slug);
       keepLateRows(work, slug);
@@ -175,6 +184,10 @@ async function beginGroup(work: Work, vectors: VectorGroup, signal: AbortSignal)
   };
 }
 
+function revivedBy(context: Context, winners: readonly Winner[], all: readonly Winner[]): ReadonlySet<Key> {
+  return new Set(revivalsOf(context, winners, all).map(({ change }) => change.key));
+}
+
 function forget({ state }: Context, key: Key): void {
   state.absentSince.delete(key);
   state.memberships.delete(key);
@@ -186,5 +199,7 @@ function forget({ state }: Context, key: Key): void {
 function refuseEmbeddingOf(work: Work, key: Key, error: DocbusError): void {
   const path = pathOf(key);
   work.refused.set(embeddingKey(path), error);
+  // A cache of ours would look like an edit. AnythingLLM's own is one.
+  if (work.embeddings.get(path)?.adopted === false) dropCache(work, path);
   work.embeddings.delete(path);
 }

@@ -7,6 +7,7 @@ import type { Winner } from './groups.ts';
 import { quarantineOf } from './incoming.ts';
 import { recordFills } from './materialise.ts';
 import { entryOf, learnDimensions, storePayload } from './publish.ts';
+import { requirePlaces } from './places.ts';
 import { recordedPayload } from './recorded.ts';
 import { startOver } from './start-over.ts';
 
@@ -99,7 +100,9 @@ export async function retryQuarantined(context: Context, ids: ReadonlySet<string
 async function applyAndRecord(context: Context, winners: readonly Winner[], signal: AbortSignal): Promise<number> {
   const { manifest } = context;
   let refusals = 0;
-  const record = ({ winners: some, refused, memberships, marks }: Applied): void =>
+  if (winners.length > 0) requirePlaces(context);
+  const record = ({ winners: some, refused, memberships, marks }: Applied): void => {
+    requirePlaces(context, { emptied: true });
     manifest.transaction(() => {
       for (const { change, packed } of some) {
         manifest.dropIntents(change.key);
@@ -125,6 +128,7 @@ async function applyAndRecord(context: Context, winners: readonly Winner[], sign
       recordFills(manifest, memberships);
       writeMarks(manifest, marks);
     });
+  };
   await using applier = createApplier(context, signal);
   await applier.apply({ winners, overruled: new Set(), record });
   await applier.finish();

@@ -185,9 +185,9 @@ function dropOrphanedIntents(context: Context): void {
     .filter(({ key, hash }) => manifest.entry(key)?.hash !== hash && manifest.quarantinedOf(key).length === 0);
   if (orphaned.length === 0) return;
   manifest.transaction(() => {
-    for (const { key, revision } of orphaned) {
+    for (const { key, revision, hash } of orphaned) {
       // Others may hold that version, and put it back into the log.
-      manifest.noteMet(key, revision);
+      manifest.noteMet(key, { revision, hash });
       manifest.dropIntents(key);
     }
   });

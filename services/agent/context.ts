@@ -84,6 +84,8 @@ export type AgentState = {
   readonly finishAt: Map<Key, number>;
   /** by docId: when the manifest's fresh fills were noted, in milliseconds of the clock; an earlier life's count from its end */
   readonly freshSince: Map<string, number>;
+  /** by docId: how often its fresh fills were looked at while the step that sent them had not ended */
+  readonly freshLooks: Map<string, number>;
   /** documents whose file is gone while rows hold them, as of the last look; since when, in milliseconds of the clock */
   readonly stillEmbedded: Map<DocPath, { readonly slug: Slug; readonly since: number }>;
   /** how many of them the logger was told of */
@@ -136,6 +138,7 @@ export function createState(clock: Clock): AgentState {
     absentSince: new Map(),
     finishAt: new Map(),
     freshSince: new Map(),
+    freshLooks: new Map(),
     stillEmbedded: new Map(),
     stillEmbeddedSaid: 0,
     problems: { document: new Map(), cache: new Map(), workspace: new Map(), row: new Map() },

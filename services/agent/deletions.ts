@@ -12,7 +12,7 @@ import {
   type Kind,
   type Slug,
 } from '@docbus/core';
-import type { Context, Mark } from './context.ts';
+import { requestMaterialise, type Context, type Mark } from './context.ts';
 import type { Draft } from './collect.ts';
 import { examineContent, examineDocument, knownOf } from './examine.ts';
 
@@ -26,10 +26,18 @@ export function collectDeletions(context: Context): Deletions {
   const { manifest, clock, settings, state } = context;
   const now = clock.now();
   const absences = findAbsences(context);
-  for (const key of state.absentSince.keys()) if (!absences.has(key)) state.absentSince.delete(key);
+  for (const key of state.absentSince.keys())
+    if (!absences.has(key)) {
+      state.absentSince.delete(key);
+      lookAtReturned(context, key);
+    }
   const stillEmbedded = new Set([...state.stillEmbedded.keys()].map(documentKey));
   // What was approved and then embedded again was not meant like this.
-  for (const { key, approved } of manifest.held()) if (!absences.has(key) && (approved || !stillEmbedded.has(key))) manifest.dropHeld(key);
+  for (const { key, approved } of manifest.held())
+    if (!absences.has(key) && (approved || !stillEmbedded.has(key))) {
+      manifest.dropHeld(key);
+      lookAtReturned(context, key);
+    }
   let wakeAt: number | undefined;
   const lasting: Key[] = [];
   for (const key of absences) {
@@ -45,6 +53,11 @@ export function collectDeletions(context: Context): Deletions {
   if (lasting.length === 0 && stillEmbedded.size === 0) return { drafts: [], wakeAt };
   const released = passGuard(context, lasting);
   return { drafts: released.flatMap((key) => draftsOf(context, key)), wakeAt };
+}
+
+/** What others embedded while its rows were missing was not filled in. */
+function lookAtReturned({ manifest }: Context, key: Key): void {
+  if (kindOf(key) === 'membership' && manifest.entry(key)?.state === 'present') requestMaterialise(manifest, key);
 }
 
 /** A purge removes the file before the rows, and with a slow Chroma that takes a while; longer than so many settling times nothing does. */

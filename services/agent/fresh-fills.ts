@@ -19,6 +19,8 @@ import { vectorIdsOf } from './vector-ids.ts';
 
 /** One pass over the tables serves this many documents. */
 const LOOK_MAX = 500;
+/** A step that has not ended by then may never come again: what is recorded is filled in instead. */
+const LOOKS_MAX = 10;
 /** So many are kept in mind; those that have settled make room for the rest. */
 const FRESH_MAX = 2000;
 
@@ -63,7 +65,8 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
   const { records, vectors } = replica;
   const fresh = manifest.freshFills(FRESH_MAX);
   if (fresh.length === 0) return undefined;
-  const settledAt = ({ docId }: FreshFill): number => (state.freshSince.get(docId) ?? state.startedAt) + settings.settleMs;
+  const settledAt = ({ docId }: FreshFill): number =>
+    (state.freshSince.get(docId) ?? state.startedAt) + settings.settleMs * Math.min(1 + (state.freshLooks.get(docId) ?? 0), LOOKS_MAX);
   const due = fresh.filter((fill) => settledAt(fill) <= clock.now()).slice(0, LOOK_MAX);
   const looked = new Set(due);
   if (due.length > 0) {
@@ -84,11 +87,9 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
         // Its own ids alone are AnythingLLM's own work; ours beside them, or none at all, are half of each.
         const pure = loose.length === 0 ? known.size === ours.length : loose.length === ours.length;
         if (known.size === 0 || !pure) requestMaterialise(manifest, key);
-        else if (loose.length === 0 && ours[0] !== undefined) {
-          kept.push({ fill, slug, sample: ours[0] });
-          // The step that sent them has not ended: should their rows go before it does, nothing but this note would know of them.
-          if (manifest.fill(docId)?.idsHash !== idsHashOf(ours)) unfinished.add(fill);
-        }
+        else if (loose.length === 0 && ours[0] !== undefined) kept.push({ fill, slug, sample: ours[0] });
+        // The step that sent them has not ended: should their rows go before it does, nothing but this note would know of them.
+        if (loose.length < ours.length && manifest.fill(docId)?.idsHash !== idsHashOf(ours)) unfinished.add(fill);
       } else {
         left.push({ docId, slug, ids: ours });
       }
@@ -108,10 +109,19 @@ export async function checkFreshFills(context: Context, signal: AbortSignal): Pr
       for (const { docId } of left) manifest.dropFill(docId);
       for (const fill of due) if (!unfinished.has(fill)) manifest.dropFreshFill(fill);
     });
-    for (const fill of due)
-      if (unfinished.has(fill)) state.freshSince.set(fill.docId, clock.now());
-      else state.freshSince.delete(fill.docId);
-    for (const fill of unfinished) looked.delete(fill);
+    const looks = new Map([...unfinished].map(({ docId }) => [docId, (state.freshLooks.get(docId) ?? 0) + 1]));
+    for (const { docId } of due) {
+      state.freshSince.delete(docId);
+      state.freshLooks.delete(docId);
+    }
+    for (const [docId, count] of looks) {
+      state.freshSince.set(docId, clock.now());
+      state.freshLooks.set(docId, count);
+    }
+    for (const fill of unfinished) {
+      if ((looks.get(fill.docId) ?? 0) % LOOKS_MAX === 0) requestMaterialise(manifest, fill.key);
+      looked.delete(fill);
+    }
   }
   return fresh.reduce<number | undefined>(
     (next, fill) => (looked.has(fill) ? next : Math.min(next ?? Infinity, settledAt(fill))),

@@ -24,6 +24,7 @@ import { isBootstrapping, requestMaterialise, type Context } from './context.ts'
 import { knownOf } from './examine.ts';
 import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
+import { quarantineOf } from './incoming.ts';
 import { markRows, wasRemovedHere } from './landed.ts';
 import { rowMetadataOf } from './stale.ts';
 import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
@@ -84,8 +85,24 @@ export async function materialiseRecorded(context: Context, keys: readonly Key[]
       manifest.setApplied(key, applied);
       manifest.dropIntents(key);
     }
+    for (const [key, error] of result.refused) {
+      // Tried again when a person asks for it, or when the document is embedded anew.
+      quarantineEmbedding(context, key, error);
+      manifest.dropIntents(key);
+    }
     recordFills(manifest, result);
   });
+}
+
+function quarantineEmbedding(context: Context, membership: Key, error: DocbusError): void {
+  const { manifest, logger } = context;
+  const parsed = parseKey(membership);
+  const entry = parsed.kind === 'membership' ? manifest.entry(embeddingKey(parsed.path)) : undefined;
+  if (entry?.state !== 'present' || entry.content === null) return;
+  const { key, version, base, hash, content, time } = entry;
+  const change = { key, version, base, state: 'present', hash, content, time, instance: manifest.instance } as const;
+  manifest.putQuarantine({ ...quarantineOf(context, { change, packed: manifest.payload(key)?.packed }, error), logged: entry.logged });
+  logger.warn({ key, code: error.code, reason: error.message }, 'quarantined a change');
 }
 
 /** Inside the caller's transaction, after the entries. */
@@ -149,7 +166,7 @@ export async function beginMaterialise(
   dropFills.push(...gone.map(({ docId }) => docId));
 
   const writes: (MembershipWrite & { readonly key: Key })[] = [];
-  const stale: { readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
+  const stale: { readonly key: Key; readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
   const works: (Omit<VectorWork, 'embedding'> & { readonly key: Key; readonly path: DocPath; readonly wanted: WantedEmbedding })[] = [];
   for (const task of tasks) {
     const { key, slug, path, current, target } = task;
@@ -169,7 +186,7 @@ export async function beginMaterialise(
       }
       works.push({ key, slug, path, docId, wanted, ids: wantedIds });
       const fresh = new Set(wantedIds);
-      stale.push({ slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
+      stale.push({ key, slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
       fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
     }
     writes.push({
@@ -196,10 +213,17 @@ export async function beginMaterialise(
   return async () => {
     const applied = new Map<Key, boolean>();
     const refused = (await vectors.done()) as ReadonlyMap<Key, DocbusError>;
-    await removeVectors(context, stale, signal);
-    records.removeVectorIds(stale.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
+    // What the server refuses stays as it was: the earlier vectors keep their place, and of the refused ones nothing does.
+    const isRefused = ({ key }: { readonly key: Key }): boolean => refused.has(key);
+    const leftOver = works.filter(isRefused).map(({ slug, docId, ids }) => {
+      const before = new Set(have.get(docId));
+      return { slug, docId, ids: ids.filter((id) => !before.has(id)) };
+    });
+    const outdated = [...stale.filter((one) => !isRefused(one)), ...leftOver];
+    await removeVectors(context, outdated, signal);
+    records.removeVectorIds(outdated.flatMap(({ docId, ids }) => ids.map((vectorId) => ({ docId, vectorId }))));
 
-    const unfilled: string[] = [];
+    const unfilled = works.filter(isRefused).map(({ docId }) => docId);
     const accepted = writes.filter(({ key }) => !refused.has(key));
     const changed = accepted.filter(({ copies, expected }) => !sameCopies(copies, expected));
     withdraw(
@@ -240,7 +264,13 @@ export async function beginMaterialise(
  * present and no intent tells of it: should we die before that is recorded, their absence must not look like somebody's edit.
  */
 function withdraw(manifest: Context['manifest'], keys: readonly Key[]): void {
-  if (keys.length > 0) manifest.transaction(() => keys.forEach((key) => manifest.setApplied(key, false)));
+  if (keys.length === 0) return;
+  manifest.transaction(() => {
+    for (const key of keys) {
+      manifest.setApplied(key, false);
+      manifest.dropLanded(key);
+    }
+  });
 }
 
 /** The ids that we gave the vectors of a docId: also where AnythingLLM died between removing their rows and removing them from Chroma. */

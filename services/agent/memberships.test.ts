@@ -160,3 +160,18 @@ test('a reset that could not remove the ids of its vectors is reverted whole (se
   await turn();
   assert.deepEqual(await texts(), ['about it']);
 });
+
+test('rows that were missed and come back after others have embedded anew get the newer embedding', async (t) => {
+  const { turn, arrive, manifest, app, texts } = await arrange(t);
+  await turn();
+  app.exec('create table kept as select * from workspace_documents; create table ids as select * from document_vectors');
+  app.exec(RESET);
+  await turn();
+  assert.equal(manifest.held().length, 1);
+  await arrive(theirEmbedding(path, 'about it, cut anew', 2));
+  await turn();
+  app.exec('insert into workspace_documents select * from kept; insert into document_vectors select * from ids');
+  await turn();
+  await turn();
+  assert.deepEqual(await texts(), ['about it, cut anew']);
+});

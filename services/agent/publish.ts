@@ -92,7 +92,10 @@ function stamp({ manifest, settings, clock }: Context, draft: Draft): Change {
   const known = manifest.quarantinedOf(draft.key).map(({ change }) => change?.version.revision ?? 0);
   // So may one that was put on disk and not yet recorded when this edit was made on top of it.
   const intended = manifest.intentsOf(draft.key).map((intent) => intent.revision);
-  const revision = Math.max(entry?.version.revision ?? 0, manifest.metRevision(draft.key), ...known, ...intended) + 1;
+  const highest = Math.max(entry?.version.revision ?? 0, ...known, ...intended);
+  const met = manifest.met(draft.key);
+  const isMet = met !== undefined && met.revision > highest && met.hash === draft.hash;
+  const revision = isMet ? met.revision : Math.max(highest, met?.revision ?? 0) + 1;
   const common = {
     key: draft.key,
     version: { revision, replica: settings.replicaId },

@@ -60,6 +60,8 @@ function surveyFolder(
     const known = mark?.path === path ? mark : undefined;
     if (known !== undefined) mark = next(marks);
     if (known === undefined || !known.isDocumentRecorded || documents.signature(path) !== known.document) state.documents.add(path);
+    // Nothing tells how the cache of an unknown document was.
+    if (known === undefined && withCaches) state.embeddings.add(path);
     // A cache whose embedding is not recorded says nothing by itself: the row of workspace_documents is what completes an embed.
     if (known !== undefined && known.isCacheRecorded !== null) {
       const signature = caches.signature(path);
@@ -107,6 +109,8 @@ export function surveyRecords(context: Context): boolean {
       : [...state.memberships.values()].some(({ copies }) => copies.length === 0);
   state.membershipsMark = mark;
 
+  const isReset = !state.databaseReplaced && look.resetEvent > Number(manifest.meta('reset_event') ?? 0);
+  if (isReset) manifest.dropLandedRows();
   state.resetPending = absentMemberships && look.resetEvent > Number(manifest.meta('reset_event') ?? 0);
   if (!state.resetPending && !state.databaseReplaced) {
     manifest.setMeta('reset_event', String(look.resetEvent));

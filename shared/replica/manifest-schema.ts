@@ -31,7 +31,7 @@ create table if not exists payloads (key text primary key, hash text not null, p
 create table if not exists outbox (key text primary key, seq integer not null, change text not null, packed blob) without rowid;
 create table if not exists intents (key text not null, state text not null, hash text not null, content text, revision integer not null, primary key (key, state, hash)) without rowid;
 create table if not exists landed (key text not null, hash text not null, primary key (key, hash)) without rowid;
-create table if not exists met (key text primary key, revision integer not null) without rowid;
+create table if not exists met (key text primary key, revision integer not null, hash text not null) without rowid;
 create table if not exists files (place text not null, path text not null, signature text not null, hash text not null, primary key (place, path)) without rowid;
 create table if not exists fills (doc_id text primary key, hash text not null, ids_hash text not null) without rowid;
 drop table if exists fresh_fills;
@@ -77,7 +77,7 @@ function tryOpen(file: string): DatabaseSync {
     // Reading every page (quick_check) would cost minutes at 100,000 documents; damage found later marks the file for the next start.
     database
       .prepare(
-        'select (select count(*) from intents), (select max(key) from entries), (select max(path) from files), (select max(logged) from quarantine)',
+        'select (select count(*) from intents), (select max(key) from entries), (select max(path) from files), (select max(logged) from quarantine), (select max(hash) from met)',
       )
       .get();
     const format = database

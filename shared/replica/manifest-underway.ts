@@ -62,19 +62,37 @@ export function createUnderway({ get, all, run }: ManifestStore) {
       run('delete from landed where key = ?', key);
     },
 
-    /** A change that was partly put on disk and is recorded nowhere any more: an edit made on top of it must have a higher revision. */
-    noteMet(key: Key, revision: number): void {
-      run('insert into met values (?, ?) on conflict do update set revision = max(revision, excluded.revision)', key, revision);
+    /**
+     * A change that was partly put on disk and is recorded nowhere any more: an edit made on top of it must have a higher revision. What
+     * lies here of it (`hash`, '' for a deletion) is no edit, but that revision itself.
+     */
+    noteMet(key: Key, { revision, hash }: Pick<Intent, 'revision' | 'hash'>): void {
+      run(
+        'insert into met values (?, ?, ?) on conflict do update set revision = excluded.revision, hash = excluded.hash where excluded.revision >= met.revision',
+        key,
+        revision,
+        hash,
+      );
     },
 
-    /** 0 where there is none. */
-    metRevision(key: Key): number {
-      return Number(get('select revision from met where key = ?', key)?.['revision'] ?? 0);
+    met(key: Key): Pick<Intent, 'revision' | 'hash'> | undefined {
+      const row = get('select revision, hash from met where key = ?', key);
+      return row === undefined ? undefined : { revision: Number(row['revision']), hash: String(row['hash']) };
     },
 
     /** What an intent was about is on disk for good: people see it from now on, and where it is not found later, somebody removed it. */
     markLanded(key: Key, hash: string): void {
       run('insert or ignore into landed select key, hash from intents where key = ? and hash = ?', key, hash);
+    },
+
+    /** We took it away again ourselves. */
+    dropLanded(key: Key): void {
+      run('delete from landed where key = ?', key);
+    },
+
+    /** A reset took all rows: that these are gone is nobody's removal of them. */
+    dropLandedRows(): void {
+      run("delete from landed where key > 'membership/' and key < 'membership0'");
     },
 
     /** False where we were about to remove it ourselves. */

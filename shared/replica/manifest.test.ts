@@ -31,11 +31,12 @@ function scratch(t: TestContext): string {
 test('what was met of a key is forgotten once an entry says as much, not before', (t) => {
   using manifest = openManifest({ directory: scratch(t), clock });
   const record = (revision: number): void => manifest.record({ ...change(revision), applied: true, logged: true });
-  manifest.noteMet(key, 5);
+  manifest.noteMet(key, { revision: 5, hash: 'h' });
+  manifest.noteMet(key, { revision: 3, hash: 'older' });
   record(4);
-  assert.equal(manifest.metRevision(key), 5);
+  assert.deepEqual(manifest.met(key), { revision: 5, hash: 'h' });
   record(5);
-  assert.equal(manifest.metRevision(key), 0);
+  assert.equal(manifest.met(key), undefined);
 });
 
 test('a manifest that somebody else is just recovering is waited for', async (t) => {

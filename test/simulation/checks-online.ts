@@ -29,10 +29,11 @@ function checkDeletion(world: World, machine: Machine, { key, version }: Change)
     world.journal.some(
       ({ change }) => change?.key === asked && change.state === 'deleted' && (asked !== key || sameVersion(change.version, version)),
     );
-  // What was half applied of a record that the log has lost is an edit from then on, as `checkRecordedIsThere` says.
+  // What was half applied of a record that the log has lost is an edit from then on, as `checkRecordedIsThere` says; the agent notes that it met it.
+  const met = machine.manifest?.met(key)?.revision ?? 0;
   const halfApplied = world.journal.some(
     ({ change, epoch, lost }) =>
-      change?.key === key && change.state === 'deleted' && change.version.revision < version.revision && (lost || epoch !== world.epoch),
+      change?.key === key && change.state === 'deleted' && change.version.revision <= met && (lost || epoch !== world.epoch),
   );
   if (halfApplied) return;
   const parsed = parseKey(key);

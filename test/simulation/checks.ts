@@ -88,15 +88,14 @@ function checkEmbeddingsKept({ machines, journal, edits }: World): void {
     if (parsed.kind !== 'membership' || manifest?.entry(embeddingKey(parsed.path))?.state !== 'deleted') continue;
     const [document, ...others] = [documentKey(parsed.path), workspaceKey(parsed.slug), key].map((needed) => manifest.entry(needed));
     if (document?.state !== 'present' || others.some((entry) => entry?.state !== 'present')) continue;
-    const wasKnownGone = journal.some(
-      ({ change }) =>
+    const isMadeAnew = journal.some(
+      ({ change, replica }, index) =>
         change?.key === document.key &&
         change.state === 'deleted' &&
-        (document.base[change.version.replica] ?? 0) >= change.version.revision,
+        (document.base[change.version.replica] ?? 0) >= change.version.revision &&
+        edits.some((edit) => edit.key === document.key && edit.before === '' && (edit.replica === replica ? edit.at : edit.seen) > index),
     );
-    const made = edits.filter((edit) => edit.key === document.key && edit.before === '').length;
-    if (!wasKnownGone || made < 2)
-      fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
+    if (!isMadeAnew) fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
   }
 }
 
