@@ -3,7 +3,7 @@ import { documentKey, embeddingKey, membershipKey, parseKey, type DocPath, type 
 import type { Recorded } from '@docbus/replica/manifest.ts';
 import { pathOf, type Work } from './apply-work.ts';
 import { keepContent, mayOverrule } from './give-way.ts';
-import type { View } from './materialise.ts';
+import type { View } from './plan-memberships.ts';
 import { recordedEmbedding } from './recorded.ts';
 
 /** The memberships named in the batch, and those that wait for, or hang on, something in it. */

@@ -5,6 +5,7 @@ import type { Work } from './apply-work.ts';
 import type { Context } from './context.ts';
 import { examineContent } from './examine.ts';
 import { keepContent, mayOverrule } from './give-way.ts';
+import { emptied } from './materialise.ts';
 
 /**
  * A workspace that is not here yet starts with an empty collection. One that lies there all the same is what a deletion left that
@@ -28,7 +29,7 @@ export async function dropCollectionFirst({ replica, manifest }: Context, slug: 
   if (rows.length === 0) return;
   manifest.transaction(() => {
     for (const { path, copies } of rows) {
-      for (const { docId } of copies) manifest.dropFill(docId);
+      for (const { docId } of copies) manifest.putFill(emptied(docId));
       manifest.setApplied(membershipKey(slug, path), false);
       manifest.dropLanded(membershipKey(slug, path));
     }

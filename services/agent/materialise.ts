@@ -3,47 +3,26 @@
 // an id is in document_vectors before its vector is in Chroma and until its vector is gone, so AnythingLLM can always remove it.
 import {
   DocbusError,
-  documentKey,
   embeddingKey,
   membershipKey,
   parseKey,
-  reconcile,
   workspaceKey,
-  contentHash,
   type DocPath,
   type Embedding,
   type EmbeddingContent,
   type Key,
-  type MembershipContent,
-  type MembershipCopy,
   type Slug,
 } from '@docbus/core';
-import { idsHashOf, type Fill, type Recorded } from '@docbus/replica/manifest.ts';
+import { idsHashOf, type Fill } from '@docbus/replica/manifest.ts';
 import type { MembershipWrite } from '@docbus/replica/port.ts';
 import { isBootstrapping, requestMaterialise, type Context } from './context.ts';
-import { knownOf } from './examine.ts';
-import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { noteFresh } from './fresh-fills.ts';
 import { quarantineOf } from './incoming.ts';
-import { markRows, wasRemovedHere } from './landed.ts';
-import { rowMetadataOf } from './stale.ts';
-import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
+import { markRows } from './landed.ts';
+import { metadataFor, planTasks, sameCopies, type View } from './plan-memberships.ts';
+import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { isOurs, vectorIdsOf } from './vector-ids.ts';
-
-/** What is recorded, or will be once this work is done. */
-export type View = {
-  entry(key: Key): Recorded | undefined;
-  /** 'none': not known, leave vectors alone. 'deleted': there are no rows. 'blocked': it waits in quarantine, and its memberships with it. */
-  embedding(path: DocPath): WantedEmbedding | 'none' | 'deleted' | 'blocked';
-  /** The document's bytes where they are at hand. */
-  document(path: DocPath): Uint8Array | undefined;
-  /** True where the cache on disk was found to be that embedding before we touched it: rows without a known fill were made from it. */
-  adopted(path: DocPath): boolean;
-  /** Whether rows that nobody has published give way here: at first contact the log wins, their content is kept. Otherwise materialise throws `aborted`. */
-  overrule(key: Key, copies: readonly MembershipCopy[]): boolean;
-  /** True where the membership itself is being written, not only something that it hangs on. */
-  asked(key: Key): boolean;
-};
+import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
 
 /** To be recorded by the caller, with everything else of its step. */
 export type Materialised = {
@@ -54,14 +33,6 @@ export type Materialised = {
   readonly dropFills: readonly string[];
   /** memberships whose vectors can never be taken; they are as if not applied */
   readonly refused: ReadonlyMap<Key, DocbusError>;
-};
-
-type Task = {
-  readonly key: Key;
-  readonly slug: Slug;
-  readonly path: DocPath;
-  readonly current: readonly MembershipCopy[];
-  readonly target: readonly MembershipCopy[];
 };
 
 export function recordedView(context: Context): View {
@@ -103,6 +74,11 @@ function quarantineEmbedding(context: Context, membership: Key, error: DocbusErr
   const change = { key, version, base, state: 'present', hash, content, time, instance: manifest.instance } as const;
   manifest.putQuarantine({ ...quarantineOf(context, { change, packed: manifest.payload(key)?.packed }, error), logged: entry.logged });
   logger.warn({ key, code: error.code, reason: error.message }, 'quarantined a change');
+}
+
+/** What is known of a docId whose vectors are being removed: it holds nothing that anybody recorded, nor what a cache says. */
+export function emptied(docId: string): Fill {
+  return { docId, hash: '', idsHash: '' };
 }
 
 /** Inside the caller's transaction, after the entries. */
@@ -152,7 +128,7 @@ export async function beginMaterialise(
   );
   // Where the workspace itself goes, its collection goes as a whole.
   // Before they go: where AnythingLLM changes the rows meanwhile and they stay, nobody must believe that their vectors did.
-  for (const { docId } of gone) manifest.dropFill(docId);
+  for (const { docId } of gone) manifest.putFill(emptied(docId));
   const leaving = gone
     .filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted')
     .map(({ slug, path, docId }) => ({ slug, path, ids: [...new Set([...(have.get(docId) ?? []), ...ownIds(context, path, docId)])] }));
@@ -279,89 +255,6 @@ function ownIds({ manifest }: Context, path: DocPath, docId: string): readonly s
   const fill = manifest.fill(docId);
   if (entry?.state !== 'present' || fill?.hash !== entry.hash) return [];
   return vectorIdsOf(docId, entry.hash, (entry.content as EmbeddingContent).chunks);
-}
-
-type Plan = {
-  readonly tasks: readonly Task[];
-  readonly waiting: readonly Key[];
-  /** put here by an earlier try, and gone again: somebody's edit */
-  readonly removed: readonly Key[];
-};
-
-/** Reads the rows as they are and refuses to go on over an edit that nobody has published. */
-function planTasks(context: Context, keys: readonly Key[], view: View): Plan {
-  const { replica, manifest, state } = context;
-  const waiting: Key[] = [];
-  const removed: Key[] = [];
-  const parsed = [...new Set(keys)].map((key) => parseKey(key)).filter((key) => key.kind === 'membership');
-  const rows = new Map(
-    parsed.length === 0
-      ? []
-      : replica.records.membershipsOf([...new Set(parsed.map(({ path }) => path))]).map((row) => [`${row.slug}/${row.path}`, row.copies]),
-  );
-  const tasks = parsed
-    .toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.slug < b.slug ? -1 : 1))
-    .flatMap(({ key, slug, path }) => {
-      const current = rows.get(`${slug}/${path}`) ?? [];
-      const wanted = targetOf(view, key, slug, path);
-      if (current.length === 0 && wanted.length > 0) {
-        // Rows that were here and are gone were removed by somebody: that is an edit, to be published as one (see deletions.ts).
-        if (!view.asked(key) && isOnDisk(manifest, key)) return [];
-        if (view.asked(key) && wasRemovedHere(manifest, { key, hash: view.entry(key)?.hash ?? '' })) {
-          removed.push(key);
-          state.dirty.records = true;
-          return [];
-        }
-        // Nor does a document come back into a workspace where one of the two was removed, and nobody has been told yet.
-        if (isUnfounded(context, view, slug, path)) {
-          waiting.push(key);
-          return [];
-        }
-      }
-      // The document went with its embedding and was made anew, and this membership outlived both: AnythingLLM shows a document that has a
-      // row as embedded, so it gets none before somebody embeds it.
-      const target = wanted.length > 0 && view.embedding(path) === 'deleted' ? [] : wanted;
-      if (current.length > 0 && !sameCopies(current, target)) {
-        const known = knownOf(manifest, key);
-        if (reconcile({ state: 'present', hash: contentHash({ copies: current }) }, known) === 'put' && !view.overrule(key, current)) {
-          state.dirty.records = true;
-          throw new DocbusError('aborted', `${path} in the workspace ${slug} was changed here and not yet published; publishing it first.`);
-        }
-      }
-      return [{ key, slug, path, current, target }];
-    });
-  return { tasks, waiting, removed };
-}
-
-/** True where the workspace or the document is said to be here and is not. */
-function isUnfounded({ replica: { records, documents } }: Context, view: View, slug: Slug, path: DocPath): boolean {
-  if (records.workspace(slug) === undefined) return true;
-  return view.entry(documentKey(path))?.state === 'present' && documents.signature(path) === undefined;
-}
-
-function isOnDisk(manifest: Context['manifest'], key: Key): boolean {
-  const entry = manifest.entry(key);
-  return entry?.state === 'present' && entry.applied;
-}
-
-/** A membership has rows where it, its workspace and its document are recorded as present, and its embedding is not in quarantine. */
-function targetOf(view: View, key: Key, slug: Slug, path: DocPath): readonly MembershipCopy[] {
-  const entry = view.entry(key);
-  if (entry?.state !== 'present' || view.entry(workspaceKey(slug))?.state !== 'present') return [];
-  if (view.entry(documentKey(path))?.state === 'deleted' || view.embedding(path) === 'blocked') return [];
-  return (entry.content as MembershipContent).copies;
-}
-
-function metadataFor({ replica }: Context, { path, current, target }: Task, view: View): string | null {
-  if (target.every(({ docId }) => current.some((copy) => copy.docId === docId))) return null;
-  const bytes = view.document(path);
-  if (bytes !== undefined) return rowMetadataOf(bytes);
-  const document = replica.documents.read(path);
-  return document.type === 'read' ? rowMetadataOf(document.value) : null;
-}
-
-function sameCopies(a: readonly MembershipCopy[], b: readonly MembershipCopy[]): boolean {
-  return a.length === b.length && a.every((copy, i) => copy.docId === b[i]?.docId && copy.pinned === b[i].pinned);
 }
 
 const IDS_PER_REMOVAL = 1000;

@@ -190,7 +190,7 @@ function checkVectors(machine: Machine, entries: ReadonlyMap<Key, Recorded>): vo
       fail('2 vectors', `${id}: ${path} in ${slug} has ${ids.length} vector ids, its embedding ${embedding.texts.length} chunks`);
     const found = ids.map((vectorId) => {
       const row = collection?.rows.get(vectorId);
-      if (row === undefined) fail('2 vectors', `${id}: ${path} in ${slug} lacks a vector in Chroma`);
+      if (row === undefined) fail('2 vectors', `${id}: ${path} in ${slug} lacks a vector in Chroma (${docId} ${vectorId})`);
       return `${row.text} ${[...row.vector].map((value) => value.toFixed(5)).join()}`;
     });
     const wanted = embedding.texts.map((text, index) => {
