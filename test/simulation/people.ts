@@ -62,6 +62,7 @@ export async function goOn(world: World, machine: Machine): Promise<void> {
     world.trace(`${machine.id} people: ${operation.name} fails: ${error instanceof Error ? error.message.slice(0, 80) : ''}`);
   }
   if (effect?.done === 'error swallowed') machine.troubled = true;
+  if (effect?.done === 'error swallowed' && effect.to === 'workspace_vectors_reset') looksLikeRemovals(world, machine, operation);
   noteFiles(world, machine, operation, effect);
   noteRows(world, machine, operation, before);
   if (effect === undefined) return endOperation(world, machine);
@@ -80,8 +81,7 @@ export async function breakOff(world: World, machine: Machine): Promise<void> {
     if (state.startsWith(BROKEN))
       for (const edit of world.edits)
         if (edit.replica === machine.id && edit.key === documentKey(path) && edit.after === whole(state)) edit.exempt = true;
-  // A reset that did not get as far as its event looks like many removals, to anybody.
-  if (operation.reset) for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= operation.since) edit.reset = false;
+  if (operation.reset) looksLikeRemovals(world, machine, operation);
   world.trace(`${machine.id} people: ${operation.name} is broken off`);
   machine.troubled = true;
   endOperation(world, machine);
@@ -155,6 +155,11 @@ function rowsNow(machine: Machine): Map<Key, string> {
   const seen = known !== undefined && known.version === version ? known : { version, rows: rowsOn(reader) };
   machine.rowsSeen = seen;
   return seen.rows;
+}
+
+/** A reset that did not get as far as its event, or whose event AnythingLLM could not write, looks like removals to anybody. */
+function looksLikeRemovals(world: World, machine: Machine, { since }: Operation): void {
+  for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= since) edit.reset = false;
 }
 
 function noteRows(world: World, machine: Machine, operation: Operation, before: Map<Key, string>): void {
