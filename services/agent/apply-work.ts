@@ -16,7 +16,7 @@ export type Work = {
   readonly embeddings: Map<DocPath, Embedded>;
   /** documents of the groups that are not yet recorded */
   readonly documents: Map<DocPath, Uint8Array>;
-  /** documents/ may be empty for a good reason: the batch removes some */
+  /** documents/ may be empty for a good reason: the batch removes some, or brings them back */
   readonly emptied: boolean;
   readonly group: Group;
   /** embeddings whose deletion is answered by publishing them again */

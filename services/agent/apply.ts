@@ -38,6 +38,8 @@ export type ApplyOptions = {
   readonly winners: readonly Winner[];
   /** local edits that could not be published and give way; their content is kept under conflicts */
   readonly overruled: ReadonlySet<Key>;
+  /** documents/ may be gone, and is made again: what is applied brings its documents back */
+  readonly restores?: boolean;
   /** Called once for each group, in order, as soon as it is true on disk. */
   readonly record: (applied: Applied, isLast: boolean) => void;
 };
@@ -78,11 +80,11 @@ export function createApplier(context: Context, signal: AbortSignal): Applier {
   return {
     finish: () => finishUntil(0),
     isBusy: (key) => begun.some(({ group }) => group.keys.has(key)),
-    async apply({ winners, overruled, record }) {
+    async apply({ winners, overruled, restores = false, record }) {
       const embeddings = new Map<DocPath, Embedded>();
       const documents = new Map<DocPath, Uint8Array>();
       const winnerOf = new Map(winners.map((winner) => [winner.change.key, winner]));
-      const emptied = winners.some(({ change }) => change.state === 'deleted');
+      const emptied = restores || winners.some(({ change }) => change.state === 'deleted');
       const shared = { context, winners: winnerOf, overruled, refused: new Map<Key, DocbusError>(), embeddings, documents, emptied };
       const isBusy = (path: DocPath): boolean => begun.some(({ group }) => group.paths.has(path));
       const largestLoad = Math.max(0, ...begun.map(({ group }) => group.load));

@@ -100,7 +100,7 @@ export async function retryQuarantined(context: Context, ids: ReadonlySet<string
 async function applyAndRecord(context: Context, winners: readonly Winner[], signal: AbortSignal): Promise<number> {
   const { manifest } = context;
   let refusals = 0;
-  if (winners.length > 0) requirePlaces(context);
+  if (winners.length > 0) requirePlaces(context, { emptied: true });
   const record = ({ winners: some, refused, memberships, marks }: Applied): void => {
     requirePlaces(context, { emptied: true });
     manifest.transaction(() => {
@@ -130,7 +130,7 @@ async function applyAndRecord(context: Context, winners: readonly Winner[], sign
     });
   };
   await using applier = createApplier(context, signal);
-  await applier.apply({ winners, overruled: new Set(), record });
+  await applier.apply({ winners, overruled: new Set(), restores: true, record });
   await applier.finish();
   return refusals;
 }

@@ -26,18 +26,12 @@ export function revivalsOf(
       );
     });
   };
-  // A document that comes with the deletion and was made by somebody who knew of it is another one under the same name.
-  const isMadeAnew = (path: DocPath, { version: { replica } }: Change): boolean => {
-    const document = all.find(({ change }) => change.key === documentKey(path))?.change;
-    if (document === undefined) return false;
-    return document.version.replica === replica || (document.base[replica] ?? 0) > (manifest.entry(document.key)?.version.revision ?? 0);
-  };
   return deletions.flatMap(({ change: deletion }) => {
     const parsed = parseKey(deletion.key);
     if (parsed.kind !== 'embedding') return [];
     const entry = manifest.entry(deletion.key);
     if (entry?.state !== 'present' || entry.content === null) return [];
-    if (stateOf(documentKey(parsed.path)) !== 'present' || !isEmbedded(parsed.path) || isMadeAnew(parsed.path, deletion)) return [];
+    if (stateOf(documentKey(parsed.path)) !== 'present' || !isEmbedded(parsed.path)) return [];
     const payload = manifest.payload(deletion.key);
     if (payload?.hash !== entry.hash) return [];
     const change: Change = {

@@ -161,19 +161,6 @@ test('what was sent beside earlier vectors is remembered until its step has ende
   assert.equal(await vectors.count(slug, never), 0, 'ghosts');
 });
 
-test('a document that was made anew does not get the vectors of what was deleted, however the records come', async (t) => {
-  const { turn, arrive, copies } = arrange(t);
-  await turn();
-  await arrive(theirDocument({ slug, path, docId }));
-  await turn();
-  for (const key of [documentKey(path), embeddingKey(path)]) await arrive(recordsOfTheirs(key, null, { revision: 2 }));
-  const payload = Buffer.from('{"pageContent":"another page"}');
-  await arrive(recordsOfTheirs(documentKey(path), { bytes: payload.length }, { revision: 3, payload }));
-  await turn();
-  await turn();
-  assert.deepEqual(copies(), []);
-});
-
 test('an embedding that the server refuses for good waits in quarantine, is not published again, and takes nothing away', async (t) => {
   const { agent, turn, arrive, texts, trouble, manifest } = arrange(t);
   await turn();

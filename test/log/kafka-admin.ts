@@ -18,6 +18,7 @@ export type KafkaAdmin = AsyncDisposable & {
 };
 
 const TOPIC = 2;
+const TRUNCATE_ATTEMPTS = 50;
 
 export async function openKafkaAdmin(address: string): Promise<KafkaAdmin> {
   const admin = new Kafka({
@@ -39,7 +40,16 @@ export async function openKafkaAdmin(address: string): Promise<KafkaAdmin> {
     },
     configure: async (topic, settings) =>
       void (await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: topic, configEntries: entries(settings) }] })),
-    truncate: async (topic, offset) => await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] }),
+    async truncate(topic, offset) {
+      // The broker refuses it until the cleanup.policy that was just set has come to its log.
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] });
+        } catch (error) {
+          if (attempt === TRUNCATE_ATTEMPTS) throw error;
+          await sleep(100);
+        }
+    },
     settings: async (topic) => {
       const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] });
       return Object.fromEntries((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
