@@ -25,7 +25,7 @@ const LOOKS_MAX = 10;
 const FRESH_MAX = 2000;
 
 /** Before vectors are sent. What was recorded of an earlier life of these docIds would vouch for ids that are in the table before their vectors are in Chroma. */
-export function noteFresh({ manifest, state, clock }: Context, fills: readonly FreshFill[]): void {
+export function noteFresh({ manifest, state, clock }: Pick<Context, 'manifest' | 'state' | 'clock'>, fills: readonly FreshFill[]): void {
   if (fills.length === 0) return;
   manifest.transaction(() => {
     for (const fill of fills) {

@@ -52,7 +52,7 @@ function open(t: TestContext) {
     database.prepare('insert into document_vectors (docId, vectorId) values (?, ?)').run(to, vectorId);
   };
   const notice = (): readonly Key[] => {
-    noticeNewVectors({ replica: { records } as never, manifest });
+    noticeNewVectors({ replica: { records } as never, manifest, state: { freshSince: new Map() } as never, clock });
     const keys = manifest.intents().map((intent) => intent.key);
     manifest.dropIntents(key);
     return keys;

@@ -15,7 +15,7 @@ import {
   type Slug,
 } from '@docbus/core';
 import type { LogRecord } from '@docbus/log/port.ts';
-import { openTestAgent, plainWorkspace, recordsOfTheirs, theirDocument, theirEmbedding } from './agent-for-tests.ts';
+import { embeddingOf, openTestAgent, plainWorkspace, recordsOfTheirs, theirDocument, theirEmbedding } from './agent-for-tests.ts';
 
 const never = new AbortController().signal;
 const slug = 'w' as Slug;
@@ -198,4 +198,31 @@ test('a fill whose step never comes again is replaced by what is recorded', asyn
   for (let i = 0; i < 200 && manifest.freshFills(9).length > 0; i++) await turns(1);
   assert.deepEqual(manifest.freshFills(9), []);
   assert.deepEqual(await texts(), ['about it'], 'the entry is that of the first embedding');
+});
+
+test('our vectors do not outlive rows that a slow re-sync of AnythingLLM replaces by its own (seed 40117)', async (t) => {
+  const settleMs = 20;
+  const { agent, turn, arrive, app, texts, vectors } = arrange(t, settleMs);
+  const turns = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      await turn();
+      await setTimeout(settleMs + 10);
+    }
+  };
+  await turns(2);
+  await arrive(theirDocument({ slug, path, docId }));
+  await turns(3);
+  assert.equal(await vectors.count(slug, never), 1);
+  // It had read the ids before ours were there; their rows go with all others of the document, and its own come.
+  const theirs = '99999999-9999-4999-8999-999999999999';
+  const embedding = embeddingOf('about it, read again');
+  await vectors.add(slug, { ids: [theirs], ...embedding }, never);
+  agent.context.replica.caches.write(path, embedding, [theirs]);
+  app.exec(
+    `delete from document_vectors where docId = '${docId}'; insert into document_vectors (docId, vectorId) values ('${docId}', '${theirs}')`,
+  );
+  agent.hint({ all: true });
+  await turns(8);
+  assert.deepEqual(await texts(), ['about it, read again']);
+  assert.equal(await vectors.count(slug, never), 1, 'ghosts');
 });
