@@ -131,6 +131,24 @@ test('a tail that was lost while the log is read again for another reason is not
   assert.equal(a.manifest.meta('former'), undefined);
 });
 
+test('so is one that is lost while the log is asked for again on the way (seed 50517)', async (t) => {
+  const { store, open, wait } = arrange(t);
+  const a = open('a', { readRecordsMax: 1 });
+  for (const name of ['one', 'two', 'three']) {
+    a.add(name);
+    await a.turn();
+  }
+  a.agent.startOver('asked');
+  await a.agent.consumeOnce(never);
+  await a.agent.consumeOnce(never);
+  a.agent.startOver('asked');
+  assert.equal(loseMemoryTail(store, 2), 1);
+  await a.turn();
+  wait(1000);
+  await a.turn();
+  assert.deepEqual(documentsIn(store), ['one', 'three', 'two']);
+});
+
 test('what waited in quarantine while its log was made anew is put into the new one when it is applied (seed 4355)', async (t) => {
   const { store, open, wait } = arrange(t);
   const embedder = { engine: 'native', model: 'another' };

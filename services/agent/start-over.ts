@@ -14,7 +14,8 @@ export function startOver({ manifest, state, logger, clock }: Context, reason: S
   const isCut = reason === 'position_expired' && clock.now() - refilledAt >= REFILL_AFTER_RETENTION_MS;
   const isWhole = reason === 'asked' || reason === 'secret_added';
   manifest.transaction(() => {
-    manifest.setMeta('former', isWhole ? (manifest.meta('checkpoint') ?? manifest.meta('former')) : undefined);
+    // Asked again on the way: where it was before the first time lies further on.
+    manifest.setMeta('former', isWhole ? (manifest.meta('former') ?? manifest.meta('checkpoint')) : undefined);
     manifest.setMeta('checkpoint', undefined);
     if (isCut) manifest.setMeta('refilled', String(clock.now()));
     if (isCut || LOST.includes(reason)) manifest.setAllLogged(false);
