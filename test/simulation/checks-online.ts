@@ -55,7 +55,7 @@ function checkRecordedIsThere(world: World, machine: Machine, manifest: Manifest
   const rows = machine.reader === undefined ? undefined : rowsOn(machine.reader);
   if (rows === undefined) return;
   const lastEdit = new Map<Key, string>();
-  for (const edit of world.edits) if (edit.replica === machine.id) lastEdit.set(edit.key, edit.after);
+  for (const edit of world.edits) if (edit.replica === machine.id && edit.rolledBack !== true) lastEdit.set(edit.key, edit.after);
   const intents = Map.groupBy(manifest.intents(), ({ key }) => key);
   const appended = new Set(world.journal.flatMap(({ change }) => (change === undefined ? [] : [describeChange(change)])));
   // What was half applied of records that the log has lost is an edit from then on: their intents go when the log's end is reached.

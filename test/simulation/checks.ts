@@ -79,7 +79,8 @@ function checkConverged(world: World): void {
 
 /**
  * Whoever still has the embedding of a document that stays publishes it again (revive.ts). Only of a document that was gone, and that
- * somebody made anew who knew so, nobody has one: it is embedded when somebody embeds it.
+ * somebody made anew who knew so, nobody has one: it is embedded when somebody embeds it. Nor has anybody where it was made anew on a
+ * replica that had lost its state, and the others had heard of its end long before they heard of that.
  */
 function checkEmbeddingsKept({ machines, journal, edits }: World): void {
   const { manifest } = machines[0] as Machine;
@@ -95,7 +96,12 @@ function checkEmbeddingsKept({ machines, journal, edits }: World): void {
         (document.base[change.version.replica] ?? 0) >= change.version.revision &&
         edits.some((edit) => edit.key === document.key && edit.before === '' && (edit.replica === replica ? edit.at : edit.seen) > index),
     );
-    if (!isMadeAnew) fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
+    const isFirstContact = edits.some(
+      ({ key: made, replica, before, after, firstContact }) =>
+        firstContact && made === document.key && replica === document.version.replica && before === '' && after === document.hash,
+    );
+    if (!isMadeAnew && !isFirstContact)
+      fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
   }
 }
 
@@ -300,14 +306,18 @@ function checkEdits(world: World): void {
 /**
  * True where somebody put the key after, or without knowing of, this deletion. What its own agent had put on disk and not yet recorded
  * was known to whoever removed it; but an agent that dies between putting something there and noting so cannot tell its removal from
- * never having put it, and puts it there (again).
+ * never having put it, and puts it there (again). Nor does one know of its own publications that were made after the backup it comes from,
+ * before it has read them.
  */
 function isOvertaken(world: World, { key, seen, replica, at, firstContact, landed, before }: UserEdit): boolean {
+  const { forgotAt = 0 } = world.machines.find(({ id }) => id === replica) ?? {};
+  const isKnown = (by: string, index: number): boolean =>
+    by === replica && seen > 0 && !firstContact && !(index < forgotAt && forgotAt <= at);
   return world.journal.some(
     ({ change, replica: by }, index) =>
       change?.key === key &&
       change.state === 'present' &&
-      (index >= at || (index >= seen && !(landed && change.hash === before) && (by !== replica || seen === 0 || firstContact))),
+      (index >= at || (index >= seen && !(landed && change.hash === before) && !isKnown(by, index))),
   );
 }
 
@@ -324,9 +334,10 @@ function checkNotUndone(world: World): void {
     if (undone === undefined || made < 0) continue;
     // A deletion gives way to a put that its replica had not recorded yet: present wins.
     if (undone.after === '' && isOvertaken(world, undone)) continue;
-    // Somebody who did not know of the edit said the same as what it replaced.
+    // Somebody who did not know of the edit said the same as what it replaced. Where the log lost that, the edit's replica may have read on
+    // behind it without having met it.
     const winner = world.journal.findIndex(
-      ({ change }) => change?.key === key && entry !== undefined && sameVersion(change.version, entry.version),
+      ({ change, lost }) => !lost && change?.key === key && entry !== undefined && sameVersion(change.version, entry.version),
     );
     const shown = world.machines.find(({ id }) => id === undone.replica)?.given.get(`${key} ${hash}`) ?? [];
     // What they were shown before it was made (again) was another making of the same.

@@ -226,6 +226,7 @@ async function restoreBackup(world: World, machine: Machine): Promise<void> {
   machine.chroma = cloneChroma(backup.chroma);
   machine.chroma.up = up;
   exemptUnpublished(world, machine, ({ seq }) => seq >= backup.edits);
+  for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= backup.edits) edit.rolledBack = true;
   machine.forgot = world.edits.length;
   machine.forgotAt = world.journal.length;
   machine.landed = new Set();

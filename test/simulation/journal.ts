@@ -56,4 +56,6 @@ export type UserEdit = {
   readonly firstContact: boolean;
   /** lost with a disk, or undone by the operator: no invariant protects it */
   exempt: boolean;
+  /** its disk was put back to what it was before: what is found there now is an earlier edit */
+  rolledBack?: boolean;
 };
