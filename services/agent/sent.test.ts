@@ -41,6 +41,17 @@ test('what the log acknowledged and never gave back is not in it', (t) => {
   assert.equal(manifest.unloggedCount(), 1);
 });
 
+test('what is put on disk again before it came back is still waited for', (t) => {
+  const { manifest, publish, reachEnd, wait } = arrange(t);
+  publish(1);
+  const { applied, ...entry } = manifest.entry(key)!;
+  manifest.record({ ...entry, applied: !applied });
+  reachEnd();
+  wait(100);
+  reachEnd();
+  assert.equal(manifest.unloggedCount(), 1);
+});
+
 test('what came back is waited for no longer', (t) => {
   const { manifest, publish, reachEnd, wait } = arrange(t);
   publish(1);

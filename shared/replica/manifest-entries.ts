@@ -34,7 +34,7 @@ export function createEntries({ prepare, get, all, run }: ManifestStore, digest:
   return {
     entry: find,
 
-    /** Inserts or replaces an entry and updates the digest. */
+    /** Inserts or replaces an entry and updates the digest. What was sent (`setSent`) and is recorded again as it is has still to be read back. */
     record(entry: Recorded): void {
       const before = find(entry.key);
       digest.value = updateDigest(digest.value, entry.key, before, entry);
@@ -43,7 +43,8 @@ export function createEntries({ prepare, get, all, run }: ManifestStore, digest:
         `insert into entries values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
          revision = excluded.revision, replica = excluded.replica, state = excluded.state, hash = excluded.hash,
          base = excluded.base, content = excluded.content,
-         time = excluded.time, applied = excluded.applied, logged = excluded.logged`,
+         time = excluded.time, applied = excluded.applied,
+         logged = iif(entries.logged = 2 and entries.revision = excluded.revision and entries.replica = excluded.replica, 2, excluded.logged)`,
         entry.key,
         parsed.kind,
         'slug' in parsed ? parsed.slug : null,
