@@ -19,7 +19,7 @@ import { isBootstrapping, requestMaterialise, type Context } from './context.ts'
 import { noteFresh } from './fresh-fills.ts';
 import { quarantineOf } from './incoming.ts';
 import { markRows } from './landed.ts';
-import { metadataFor, planTasks, sameCopies, type View } from './plan-memberships.ts';
+import { metadataFor, planTasks, sameCopies, type Task, type View } from './plan-memberships.ts';
 import { recordedEmbedding, type WantedEmbedding } from './recorded.ts';
 import { isOurs, vectorIdsOf } from './vector-ids.ts';
 import { createVectorQueue, type VectorGroup, type VectorQueue, type VectorWork } from './vector-queue.ts';
@@ -141,7 +141,7 @@ export async function beginMaterialise(
   );
   dropFills.push(...gone.map(({ docId }) => docId));
 
-  const writes: (MembershipWrite & { readonly key: Key })[] = [];
+  const rows: (Omit<MembershipWrite, 'metadata'> & { readonly task: Task })[] = [];
   const stale: { readonly key: Key; readonly slug: Slug; readonly docId: string; readonly ids: readonly string[] }[] = [];
   const works: (Omit<VectorWork, 'embedding'> & { readonly key: Key; readonly path: DocPath; readonly wanted: WantedEmbedding })[] = [];
   for (const task of tasks) {
@@ -165,15 +165,7 @@ export async function beginMaterialise(
       stale.push({ key, slug, docId, ids: ids.filter((id) => !fresh.has(id)) });
       fills.push({ docId, hash: wanted.hash, idsHash: idsHashOf(wantedIds) });
     }
-    writes.push({
-      key,
-      slug,
-      path,
-      copies: target,
-      expected: current,
-      metadata: metadataFor(context, task, view),
-      goneVectorIds: goneVectorIds.get(key),
-    });
+    rows.push({ task, slug, path, copies: target, expected: current, goneVectorIds: goneVectorIds.get(key) });
   }
   noteFresh(
     context,
@@ -187,6 +179,7 @@ export async function beginMaterialise(
   }
 
   return async () => {
+    const writes = rows.map(({ task, ...row }) => ({ ...row, key: task.key, metadata: metadataFor(context, task, view) }));
     const applied = new Map<Key, boolean>();
     const refused = (await vectors.done()) as ReadonlyMap<Key, DocbusError>;
     // What the server refuses stays as it was: the earlier vectors keep their place, and of the refused ones nothing does.

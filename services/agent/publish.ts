@@ -10,7 +10,7 @@ import { collectPuts, type Draft } from './collect.ts';
 import { requestMaterialise, writeMarks, type Context, type Mark } from './context.ts';
 import { checkFreshFills, noteRemoved } from './fresh-fills.ts';
 import { observeFills } from './observe-fills.ts';
-import { sampleFills } from './sample-fills.ts';
+import { checkSamples } from './sample-fills.ts';
 import { materialiseRecorded } from './materialise.ts';
 import { isDatabaseReplaced } from './places.ts';
 import { recordedPayload } from './recorded.ts';
@@ -28,7 +28,8 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
   }
   if (!state.caughtUp) return { more: false, wakeAt: undefined };
   // Rows that another database lacks are not gone: their vectors stay.
-  const unfinishedAt = isDatabaseReplaced(context)
+  const isReplaced = isDatabaseReplaced(context);
+  const unfinishedAt = isReplaced
     ? undefined
     : earliest(
         await unlessPutOff(context, () => checkFreshFills(context, signal), signal),
@@ -44,10 +45,11 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
     return { more: true, wakeAt: deletions.wakeAt };
   }
   if (marks.length > 0) manifest.transaction(() => writeMarks(manifest, marks));
+  const sampleAt = isReplaced ? undefined : await unlessPutOff(context, () => checkSamples(context, signal), signal);
   const restored = await restoreLog(context, signal);
   // Files that were read too soon after they were written are due for another look.
   const racy = state.dirty.paths.size > 0 ? context.clock.now() + RACY_LOOK_MS : undefined;
-  return { more: restored, wakeAt: earliest(earliest(deletions.wakeAt, racy), unfinishedAt) };
+  return { more: restored, wakeAt: earliest(earliest(deletions.wakeAt, racy), earliest(unfinishedAt, sampleAt)) };
 }
 
 const RACY_LOOK_MS = 150;
@@ -117,11 +119,10 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
     ...recordsOf(change, packed),
   ]);
   await log.append(records, signal);
-  const seen = observeFills(
+  const observed = observeFills(
     context,
     outgoing.map(({ change }) => change),
   );
-  const observed = await sampleFills(context, seen, outgoing, signal);
   noteRemoved(
     context,
     outgoing.map(({ change }) => change),
@@ -139,7 +140,10 @@ export async function flushOutbox(context: Context, signal: AbortSignal): Promis
       for (const waiting of waitingFor(context, change)) requestMaterialise(manifest, waiting);
       for (const { id } of manifest.quarantinedOf(change.key)) manifest.dropQuarantine(id);
     }
-    for (const fill of observed.fills) manifest.putFill(fill);
+    for (const fill of observed.fills) {
+      manifest.putFill(fill);
+      manifest.putUnsampledFill(fill);
+    }
     for (const key of observed.refill) requestMaterialise(manifest, key);
     manifest.clearOutbox();
   });

@@ -38,11 +38,15 @@ export function createLoop(options: LoopOptions): Loop {
   const commands: ((signal: AbortSignal) => Promise<void>)[] = [];
   let turnedAt = clock.now();
   let busyAt = turnedAt;
+  let isStorageHinted = false;
 
   const turn = async (signal: AbortSignal): Promise<number> => {
     turnedAt = clock.now();
     for (const command of commands.splice(0)) await command(signal);
-    const results = [await consume.run(signal), await publish.run(signal)];
+    // Somebody waits for what was hinted: an edit that was made here does not wait for a look at the log, nor the other way round.
+    const [first, second] = isStorageHinted ? [publish, consume] : [consume, publish];
+    isStorageHinted = false;
+    const results = [await first.run(signal), await second.run(signal)];
     if (results.some(({ more }) => more)) {
       busyAt = clock.now();
       return 0;
@@ -86,7 +90,10 @@ export function createLoop(options: LoopOptions): Loop {
       };
       const listen = async (source: AsyncIterable<Scope | void>): Promise<void> => {
         for await (const scope of source) {
-          if (scope !== undefined) agent.hint(scope);
+          if (scope !== undefined) {
+            agent.hint(scope);
+            isStorageHinted = true;
+          }
           bell.ring();
         }
       };

@@ -113,8 +113,11 @@ export function surveyRecords(context: Context): boolean {
   if (isReset) manifest.dropLandedRows();
   state.resetPending = absentMemberships && look.resetEvent > Number(manifest.meta('reset_event') ?? 0);
   if (!state.resetPending && !state.databaseReplaced) {
-    manifest.setMeta('reset_event', String(look.resetEvent));
-    manifest.setMeta('event_sequence', String(look.eventSequence));
+    for (const [name, value] of [
+      ['reset_event', String(look.resetEvent)],
+      ['event_sequence', String(look.eventSequence)],
+    ] as const)
+      if (manifest.meta(name) !== value) manifest.setMeta(name, value);
     noticeNewVectors(context);
   }
   state.dirty.records = false;

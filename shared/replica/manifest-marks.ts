@@ -123,6 +123,23 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
       run('delete from fills where doc_id = ?', docId);
     },
 
+    /** Fills that AnythingLLM made and nobody has sampled since they were noted. */
+    unsampledFills(max: number): readonly Fill[] {
+      return all('select * from unsampled_fills order by doc_id limit ?', max).map((row) => ({
+        docId: String(row['doc_id']),
+        hash: String(row['hash']),
+        idsHash: String(row['ids_hash']),
+      }));
+    },
+
+    putUnsampledFill({ docId, hash, idsHash }: Fill): void {
+      run('insert or replace into unsampled_fills (doc_id, hash, ids_hash) values (?, ?, ?)', docId, hash, idsHash);
+    },
+
+    dropUnsampledFill({ docId, hash, idsHash }: Fill): void {
+      run('delete from unsampled_fills where doc_id = ? and hash = ? and ids_hash = ?', docId, hash, idsHash);
+    },
+
     freshFills(max: number): readonly FreshFill[] {
       return all('select * from sent_fills order by doc_id, hash limit ?', max).map((row) => ({
         docId: String(row['doc_id']),

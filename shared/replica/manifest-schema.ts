@@ -34,6 +34,7 @@ create table if not exists landed (key text not null, hash text not null, primar
 create table if not exists met (key text primary key, revision integer not null, hash text not null) without rowid;
 create table if not exists files (place text not null, path text not null, signature text not null, hash text not null, primary key (place, path)) without rowid;
 create table if not exists fills (doc_id text primary key, hash text not null, ids_hash text not null) without rowid;
+create table if not exists unsampled_fills (doc_id text primary key, hash text not null, ids_hash text not null) without rowid;
 drop table if exists fresh_fills;
 create table if not exists sent_fills (doc_id text not null, hash text not null, key text not null, chunks integer not null, primary key (doc_id, hash)) without rowid;
 create table if not exists parts (key text not null, hash text not null, idx integer not null, bytes blob not null, primary key (key, hash, idx));

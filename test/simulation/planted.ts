@@ -123,6 +123,10 @@ export const plants: readonly Plant[] = [
     options: (options) => withRecords(options, () => ({ vectorIdsAfter: (after) => ({ last: after, more: false, ids: new Map() }) })),
   },
   {
+    name: 'what AnythingLLM filled is taken on trust',
+    options: (options) => withManifest(options, () => ({ unsampledFills: () => [] })),
+  },
+  {
     name: 'rows that go with their document are still said to be here',
     options: (options) => {
       let depth = 0;
