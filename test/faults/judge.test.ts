@@ -49,6 +49,31 @@ test('an edit that another was built upon is safe, also where the look came too 
   assert.equal(judge({ ...evidence, edits, changes, finals: finals('two') }).lost.length, 0);
 });
 
+test('a membership that goes with a workspace is safe, also where the log lost its record behind somebody who had read it', () => {
+  const membership = 'membership/w/wiki/page.json' as Key;
+  const embed = edit('', 'rows', 'a', { key: membership });
+  const edits = [
+    edit('', 'page'),
+    embed,
+    edit('set', '', 'b', { key: 'workspace/w' as Key }),
+    edit('', 'set', 'c', { key: 'workspace/w' as Key }),
+  ];
+  const final = [
+    new Map([
+      [key, 'page'],
+      ['workspace/w' as Key, 'set'],
+    ]),
+  ];
+  const gone = (base: Change['base']) => {
+    const deletion = change('', 'b', 2, base);
+    return { ...deletion, change: { ...deletion.change, key: membership } as Change };
+  };
+  const lost = (changes: readonly ReturnType<typeof gone>[]): number => judge({ ...evidence, edits, changes, finals: final }).lost.length;
+  assert.equal(lost([gone({ a: 1 })]), 0);
+  assert.equal(lost([gone({})]), 1, 'nobody had read it');
+  assert.equal(lost([]), 1);
+});
+
 test('what was deleted and is there again is extra, unless a put that was not heard of won', () => {
   const edits = [edit('', 'one'), edit('one', '')];
   assert.equal(judge({ ...evidence, edits, finals: finals('one') }).extra.length, 1);

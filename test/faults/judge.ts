@@ -31,7 +31,7 @@ export function judge(evidence: Evidence): Verdict {
 
 type OfKey = { readonly edits: readonly Edit[]; readonly changes: readonly Published[] };
 
-function isSafe({ key, after, seq, at }: Edit, { edits, changes }: OfKey, { finals, kept, edits: all }: Evidence): boolean {
+function isSafe({ key, after, seq, at, replica }: Edit, { edits, changes }: OfKey, { finals, kept, edits: all }: Evidence): boolean {
   if (finals.every((final) => final.get(key) === after)) return true;
   if (kept.has(`${key} ${after}`)) return true;
   if (edits.some((later) => later.seq > seq && later.before === after)) return true;
@@ -43,13 +43,20 @@ function isSafe({ key, after, seq, at }: Edit, { edits, changes }: OfKey, { fina
     ),
   );
   if (isBuiltUpon) return true;
+  // A broker that lost its tail may have lost it before we read it; whoever names more of its replica than we have seen had read it.
+  const seen = Math.max(
+    0,
+    ...changes.filter(({ change }) => change.version.replica === replica).map(({ change }) => change.version.revision),
+  );
+  const wasRead = changes.some(({ change }) => change.version.replica !== replica && (change.base[replica] ?? 0) > seen);
   // Whoever deletes a workspace or a document deletes what it is in, or what is in it, wherever that was put.
   const parsed = parseKey(key);
   if (parsed.kind !== 'membership') return false;
   return [workspaceKey(parsed.slug), documentKey(parsed.path)].some(
     (owner) =>
       finals.every((final) => !final.has(owner)) ||
-      (own.length > 0 && all.some((deletion) => deletion.key === owner && deletion.after === '' && deletion.at > at - OUTAGE_MS)),
+      ((own.length > 0 || wasRead) &&
+        all.some((deletion) => deletion.key === owner && deletion.after === '' && deletion.at > at - OUTAGE_MS)),
   );
 }
 
