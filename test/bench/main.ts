@@ -67,9 +67,18 @@ type Arguments = { readonly name: string; readonly quick: boolean; readonly only
 function readArguments(): Arguments {
   try {
     const { values, positionals } = parseArgs({
-      options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, log: { type: 'string' } },
+      options: {
+        help: { type: 'boolean', short: 'h', default: false },
+        quick: { type: 'boolean', default: false },
+        only: { type: 'string' },
+        log: { type: 'string' },
+      },
       allowPositionals: true,
     });
+    if (values.help) {
+      console.log(usage);
+      process.exit(0);
+    }
     return { name: positionals.length === 1 ? (positionals[0] ?? '') : '', quick: values.quick, only: values.only, log: values.log };
   } catch (error) {
     throw new DocbusError('config_invalid', `${(error as Error).message}\n\n${usage}`);

@@ -8,15 +8,32 @@ import { blockOf, hasPassed } from './outcome.ts';
 import { runFaults } from './run.ts';
 
 const usage = 'usage: npm run faults -- --log kafka|rabbitmq|sqlite [--seconds N] [--seed S]';
+
+function readArguments() {
+  const options = {
+    help: { type: 'boolean', short: 'h', default: false },
+    log: { type: 'string' },
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string' },
+  } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    throw new DocbusError('config_invalid', `${(error as Error).message}\n${usage}`);
+  }
+}
+
 const signal = stopSignal();
 // Servers and agents do not keep this process alive, and there are moments in which nothing else would.
 const alive = setInterval(() => {}, 60_000);
 
 await runMain(async () => {
   try {
-    const { values } = parseArgs({
-      options: { log: { type: 'string' }, seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
-    });
+    const values = readArguments();
+    if (values.help) {
+      console.log(usage);
+      return 0;
+    }
     const log = logNames.find((name): name is LogName => name === values.log);
     const seconds = Number(values.seconds);
     const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
