@@ -3,7 +3,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { documentKey, type DocPath, type Key } from '@docbus/core';
+import { documentKey, type Base, type DocPath, type Key } from '@docbus/core';
 import { BROKEN, documentHash, hashOf, rowsOn } from '../simulation/pictures.ts';
 import type { Effect } from '../stand-in/index.ts';
 import { documentsDir } from '../stand-in/storage.ts';
@@ -20,6 +20,8 @@ export type Edit = {
   readonly at: number;
   /** the agent had recorded what was there before; otherwise it was in the middle of applying it, and may do so again */
   readonly recorded: boolean;
+  /** the highest revision of each replica that the agent knew of this key */
+  readonly known: Base;
   /** its operation ended with an error: nobody was told that it was done */
   failed: boolean;
 };
@@ -53,8 +55,20 @@ export function observe(journal: Journal, { replica, storageDir, stateDir, reade
 
   const put = (key: Key, before: string, after: string, operation: string): void => {
     if (before === after) return;
-    const recorded = before === recordedHash(stateDir, key);
-    journal.edits.push({ seq: journal.edits.length, replica, key, before, after, operation, at: Date.now(), recorded, failed: false });
+    const { hash, known } = recordedOf(stateDir, key);
+    const recorded = before === hash;
+    journal.edits.push({
+      seq: journal.edits.length,
+      replica,
+      key,
+      before,
+      after,
+      operation,
+      at: Date.now(),
+      recorded,
+      known,
+      failed: false,
+    });
   };
   const noteDocument = (before: Look, path: DocPath, operation: string): void => {
     const after = documentHash(join(documentsDir(storageDir), path)) ?? '';
@@ -104,10 +118,13 @@ export function observe(journal: Journal, { replica, storageDir, stateDir, reade
   };
 }
 
-/** What the agent's manifest says of a key; '' where it is absent. */
-function recordedHash(stateDir: string, key: Key): string {
+/** What the agent's manifest says of a key; the hash is '' where it is absent. */
+function recordedOf(stateDir: string, key: Key): { readonly hash: string; readonly known: Base } {
   using manifest = new DatabaseSync(join(stateDir, 'manifest.db'), { readOnly: true, timeout: 5_000 });
-  return String(manifest.prepare("select hash from entries where key = ? and state = 'present'").get(key)?.['hash'] ?? '');
+  const entry = manifest.prepare('select state, hash, base, replica, revision from entries where key = ?').get(key);
+  if (entry === undefined) return { hash: '', known: {} };
+  const known = { ...(JSON.parse(String(entry['base'])) as Base), [String(entry['replica'])]: Number(entry['revision']) };
+  return { hash: entry['state'] === 'present' ? String(entry['hash']) : '', known };
 }
 
 const hashed = (text: string | undefined): string => (text === undefined ? '' : hashOf(text));

@@ -16,6 +16,7 @@ const edit = (before: string, after: string, replica = 'a', more: Partial<Edit> 
   operation: 'test',
   at: seq * 1_000,
   recorded: true,
+  known: {},
   failed: false,
   ...more,
 });
@@ -88,6 +89,15 @@ test('what was deleted and is there again is extra, unless a put that was not he
   assert.equal(judge({ ...evidence, edits: both, finals: finals('one') }).extra.length, 1);
   const late = { ...change('one', 'b', 2), at: (edits[1]?.at ?? 0) + 1 };
   assert.equal(judge({ ...evidence, edits, changes: [late], finals: finals('one') }).extra.length, 0);
+});
+
+test('what was deleted is there again where somebody else had come to the same, and its replica had not heard of that', () => {
+  const evidenceOf = (known: Edit['known']) => {
+    const edits = [edit('', 'one'), edit('', 'one', 'b'), edit('one', '', 'a', { known })];
+    return { ...evidence, edits, changes: [change('one', 'a', 1), change('one', 'b', 1)], finals: finals('one') };
+  };
+  assert.equal(judge(evidenceOf({ a: 1 })).extra.length, 0);
+  assert.equal(judge(evidenceOf({ a: 1, b: 1 })).extra.length, 1);
 });
 
 test('what nobody made is extra', () => {

@@ -1,6 +1,6 @@
 // After the faults: what became of every edit. An edit is safe where the replicas have it, where it is kept as the loser of a conflict, or
 // where somebody who had it before him replaced it. Anything else is lost. What nobody made, or what came back, is extra.
-import { documentKey, kindOf, parseKey, workspaceKey, type Key } from '@docbus/core';
+import { documentKey, kindOf, parseKey, workspaceKey, type Change, type Key } from '@docbus/core';
 import type { Edit } from './edits.ts';
 import type { Published } from './follower.ts';
 
@@ -63,7 +63,7 @@ function isSafe({ key, after, seq, at, replica }: Edit, { edits, changes }: OfKe
 /** A deletion on another replica may be this much older and still arrive later. */
 const OUTAGE_MS = 60_000;
 
-function cameBack({ key, before, seq, replica, at, recorded }: Edit, { edits, changes }: OfKey, { finals }: Evidence): boolean {
+function cameBack({ key, before, seq, replica, at, recorded, known }: Edit, { edits, changes }: OfKey, { finals }: Evidence): boolean {
   if (!finals.some((final) => final.get(key) === before)) return false;
   if (edits.some((later) => later.after === before && later.seq > seq)) return false;
   // A put that its replica had not heard of, or not to the end, wins over a deletion.
@@ -72,7 +72,11 @@ function cameBack({ key, before, seq, replica, at, recorded }: Edit, { edits, ch
     ({ change, at: seen }) => change.hash === before && change.version.replica !== replica && seen > at - OUTAGE_MS,
   );
   if (!recorded && (!isOwn || isOfOthers)) return false;
-  return !changes.some(({ change, at: seen }) => change.state === 'present' && seen >= at && change.version.replica !== replica);
+  // Somebody else may have come to the same: of that its replica can know by its record only.
+  const isUnheard = ({ version, hash }: Change): boolean => hash === before && version.revision > (known[version.replica] ?? 0);
+  return !changes.some(
+    ({ change, at: seen }) => change.state === 'present' && change.version.replica !== replica && (seen >= at || isUnheard(change)),
+  );
 }
 
 function say({ key, replica, operation, seq, after, at }: Edit, what: string): string {
