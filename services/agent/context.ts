@@ -86,8 +86,12 @@ export type AgentState = {
   readonly freshSince: Map<string, number>;
   /** by docId: how often its fresh fills were looked at while the step that sent them had not ended */
   readonly freshLooks: Map<string, number>;
+  /** what is put off because Chroma refuses it: said once */
+  readonly refused: Set<string>;
   /** when to sample fills that AnythingLLM made, in milliseconds of the clock */
   sampleAt: number | undefined;
+  /** the docId up to which they were looked at; '' from the first */
+  sampleAfter: string;
   /** documents whose file is gone while rows hold them, as of the last look; since when, in milliseconds of the clock */
   readonly stillEmbedded: Map<DocPath, { readonly slug: Slug; readonly since: number }>;
   /** how many of them the logger was told of */
@@ -141,7 +145,9 @@ export function createState(clock: Clock): AgentState {
     finishAt: new Map(),
     freshSince: new Map(),
     freshLooks: new Map(),
+    refused: new Set(),
     sampleAt: undefined,
+    sampleAfter: '',
     stillEmbedded: new Map(),
     stillEmbeddedSaid: 0,
     problems: { document: new Map(), cache: new Map(), workspace: new Map(), row: new Map() },

@@ -127,11 +127,11 @@ export async function beginMaterialise(
     current.filter(({ docId }) => !target.some((copy) => copy.docId === docId)).map(({ docId }) => ({ slug, path, docId })),
   );
   // Where the workspace itself goes, its collection goes as a whole.
-  // Before they go: where AnythingLLM changes the rows meanwhile and they stay, nobody must believe that their vectors did.
-  for (const { docId } of gone) manifest.putFill(emptied(docId));
   const leaving = gone
     .filter(({ slug }) => view.entry(workspaceKey(slug))?.state !== 'deleted')
     .map(({ slug, path, docId }) => ({ slug, path, ids: [...new Set([...(have.get(docId) ?? []), ...ownIds(context, path, docId)])] }));
+  // Before they go: where AnythingLLM changes the rows meanwhile and they stay, nobody must believe that their vectors did.
+  for (const { docId } of gone) manifest.putFill(emptied(docId));
   await removeVectors(context, leaving, signal);
   const goneVectorIds = new Map(
     [...Map.groupBy(leaving, ({ slug, path }) => membershipKey(slug, path))].map(([key, all]) => [
@@ -246,7 +246,8 @@ function withdraw(manifest: Context['manifest'], keys: readonly Key[]): void {
 function ownIds({ manifest }: Context, path: DocPath, docId: string): readonly string[] {
   const entry = manifest.entry(embeddingKey(path));
   const fill = manifest.fill(docId);
-  if (entry?.state !== 'present' || fill?.hash !== entry.hash) return [];
+  // '': an earlier try may have ended before it removed them.
+  if (entry?.state !== 'present' || (fill?.hash !== entry.hash && fill?.hash !== '')) return [];
   return vectorIdsOf(docId, entry.hash, (entry.content as EmbeddingContent).chunks);
 }
 

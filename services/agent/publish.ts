@@ -32,8 +32,8 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
   const unfinishedAt = isReplaced
     ? undefined
     : earliest(
-        await unlessPutOff(context, () => checkFreshFills(context, signal), signal),
-        await unlessPutOff(context, () => finishIntents(context, signal), signal),
+        await unlessPutOff(context, 'what was filled beside AnythingLLM', () => checkFreshFills(context, signal), signal),
+        await unlessPutOff(context, 'what is still to be filled', () => finishIntents(context, signal), signal),
       );
   surveyFiles(context);
   surveyRecords(context);
@@ -45,7 +45,9 @@ export async function publishOnce(context: Context, signal: AbortSignal): Promis
     return { more: true, wakeAt: deletions.wakeAt };
   }
   if (marks.length > 0) manifest.transaction(() => writeMarks(manifest, marks));
-  const sampleAt = isReplaced ? undefined : await unlessPutOff(context, () => checkSamples(context, signal), signal);
+  const sampleAt = isReplaced
+    ? undefined
+    : await unlessPutOff(context, 'what AnythingLLM filled', () => checkSamples(context, signal), signal);
   const restored = await restoreLog(context, signal);
   // Files that were read too soon after they were written are due for another look.
   const racy = state.dirty.paths.size > 0 ? context.clock.now() + RACY_LOOK_MS : undefined;
@@ -56,15 +58,21 @@ const RACY_LOOK_MS = 150;
 
 /** What AnythingLLM changed here must get into the log also while Chroma is away, or while it works on the same rows: that edit is published first, and a later step comes back to this. */
 async function unlessPutOff(
-  { logger, clock, settings }: Context,
+  { logger, clock, settings, state }: Context,
+  what: string,
   act: () => Promise<number | undefined>,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   try {
-    return await act();
+    const wakeAt = await act();
+    state.refused.delete(what);
+    return wakeAt;
   } catch (error) {
-    if (signal.aborted || !isDocbusError(error, 'aborted', 'chroma_unreachable')) throw error;
-    logger.debug({ reason: error.message }, 'materialise is put off');
+    if (signal.aborted || !isDocbusError(error, 'aborted', 'chroma_unreachable', 'chroma_refused')) throw error;
+    // That Chroma is away is said elsewhere (chroma-watch.ts); that it answers and refuses is not.
+    const isNews = error.code === 'chroma_refused' && !state.refused.has(what);
+    if (error.code === 'chroma_refused') state.refused.add(what);
+    logger[isNews ? 'warn' : 'debug']({ what, reason: error.message }, 'materialise is put off; edits are published all the same');
     return clock.now() + settings.settleMs;
   }
 }

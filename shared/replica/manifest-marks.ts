@@ -123,9 +123,9 @@ export function createMarks({ prepare, get, all, run }: ManifestStore) {
       run('delete from fills where doc_id = ?', docId);
     },
 
-    /** Fills that AnythingLLM made and nobody has sampled since they were noted. */
-    unsampledFills(max: number): readonly Fill[] {
-      return all('select * from unsampled_fills order by doc_id limit ?', max).map((row) => ({
+    /** Fills that AnythingLLM made and nobody has sampled since they were noted, in the order of their docIds, from the one behind `after`. */
+    unsampledFills(max: number, after = ''): readonly Fill[] {
+      return all('select * from unsampled_fills where doc_id > ? order by doc_id limit ?', after, max).map((row) => ({
         docId: String(row['doc_id']),
         hash: String(row['hash']),
         idsHash: String(row['ids_hash']),

@@ -82,7 +82,7 @@ function checkConverged(world: World): void {
  * somebody made anew who knew so, nobody has one: it is embedded when somebody embeds it. Nor has anybody where it was made anew on a
  * replica that had lost its state, and the others had heard of its end long before they heard of that.
  */
-function checkEmbeddingsKept({ machines, journal, edits }: World): void {
+export function checkEmbeddingsKept({ machines, journal, edits }: World): void {
   const { manifest } = machines[0] as Machine;
   for (const { key } of manifest?.entries() ?? []) {
     const parsed = parseKey(key);
@@ -97,8 +97,13 @@ function checkEmbeddingsKept({ machines, journal, edits }: World): void {
         edits.some((edit) => edit.key === document.key && edit.before === '' && (edit.replica === replica ? edit.at : edit.seen) > index),
     );
     const isFirstContact = edits.some(
-      ({ key: made, replica, before, after, firstContact }) =>
-        firstContact && made === document.key && replica === document.version.replica && before === '' && after === document.hash,
+      ({ key: made, replica, before, after, at, firstContact }) =>
+        firstContact &&
+        made === document.key &&
+        replica === document.version.replica &&
+        before === '' &&
+        after === document.hash &&
+        journal.some(({ change }, index) => index < at && change?.key === made && change.state === 'deleted'),
     );
     if (!isMadeAnew && !isFirstContact)
       fail('2 embeddings', `the embedding of ${parsed.path}, which is in ${parsed.slug}, is deleted, and they are not`);
@@ -309,10 +314,10 @@ function checkEdits(world: World): void {
  * never having put it, and puts it there (again). Nor does one know of its own publications that were made after the backup it comes from,
  * before it has read them.
  */
-function isOvertaken(world: World, { key, seen, replica, at, firstContact, landed, before }: UserEdit): boolean {
-  const { forgotAt = 0 } = world.machines.find(({ id }) => id === replica) ?? {};
+export function isOvertaken(world: World, { key, seen, replica, at, firstContact, landed, before }: UserEdit): boolean {
+  const { forgotAt = 0, backupAt = 0 } = world.machines.find(({ id }) => id === replica) ?? {};
   const isKnown = (by: string, index: number): boolean =>
-    by === replica && seen > 0 && !firstContact && !(index < forgotAt && forgotAt <= at);
+    by === replica && seen > 0 && !firstContact && !(index >= backupAt && index < forgotAt && forgotAt <= at);
   return world.journal.some(
     ({ change, replica: by }, index) =>
       change?.key === key &&

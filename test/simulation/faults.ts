@@ -173,6 +173,7 @@ function loseState(world: World, machine: Machine): void {
   if (machine.backup !== undefined) dropBackup(machine);
   machine.forgot = world.edits.length;
   machine.forgotAt = world.journal.length;
+  machine.backupAt = 0;
   machine.landed = new Set();
   exemptUnpublished(world, machine, ({ after }) => after === '');
   world.trace(`${machine.id} lost its state`);
@@ -182,6 +183,7 @@ export type Backup = {
   readonly directory: string;
   readonly chroma: FakeChroma;
   readonly edits: number;
+  readonly journal: number;
   readonly approved: ReadonlySet<Key>;
 };
 
@@ -200,7 +202,13 @@ async function takeBackup(world: World, machine: Machine): Promise<void> {
   const directory = join(world.directory, machine.id, 'backup');
   cpSync(machine.storageDir, join(directory, 'storage'), { recursive: true, preserveTimestamps: true });
   cpSync(machine.stateDir, join(directory, 'state'), { recursive: true, preserveTimestamps: true });
-  machine.backup = { directory, chroma: cloneChroma(machine.chroma), edits: world.edits.length, approved: new Set(machine.approved) };
+  machine.backup = {
+    directory,
+    chroma: cloneChroma(machine.chroma),
+    edits: world.edits.length,
+    journal: world.journal.length,
+    approved: new Set(machine.approved),
+  };
   world.trace(`${machine.id} backup taken`);
 }
 
@@ -229,6 +237,7 @@ async function restoreBackup(world: World, machine: Machine): Promise<void> {
   for (const edit of world.edits) if (edit.replica === machine.id && edit.seq >= backup.edits) edit.rolledBack = true;
   machine.forgot = world.edits.length;
   machine.forgotAt = world.journal.length;
+  machine.backupAt = backup.journal;
   machine.landed = new Set();
   dropBackup(machine);
   startApp(world, machine);

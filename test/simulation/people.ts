@@ -177,7 +177,7 @@ function seenUpTo({ journal, epoch }: World, number: number): number {
 
 function note(world: World, machine: Machine, { name, reset }: Operation, key: Key, before: string, after: string): void {
   const { edits, journal } = world;
-  const checkpoint = machine.manifest?.meta('checkpoint');
+  const checkpoint = machine.manifest?.meta('checkpoint') ?? machine.manifest?.meta('former');
   const seen = checkpoint?.includes(world.store.identity) === true ? seenUpTo(world, numberOf(checkpoint)) : 0;
   edits.push({
     seq: edits.length,

@@ -81,6 +81,8 @@ export type Machine = {
   forgot: number;
   /** and how long the journal was then */
   forgotAt: number;
+  /** and how long it was when the backup was taken that it was put back to; 0 without one */
+  backupAt: number;
   /** the embedder that its agent is told of */
   model: string;
   /** keys whose deletion the operator approved */
@@ -191,6 +193,7 @@ export function createMachine(world: World, id: string): Machine {
     backup: undefined,
     forgot: 0,
     forgotAt: 0,
+    backupAt: 0,
     model: world.embedder.model,
     approved: new Set(),
     reverted: new Set(),
