@@ -98,6 +98,12 @@ async function untilPublished(replica: E2eReplica, documents: number, say: (line
     return unpublished === 0 && present.membership === documents;
   };
   await waitFor('the agent to publish the library', published, { deadlineMs: PUBLISH_MS, everyMs: 500 }, signal);
+  // An agent is not at rest before it has sampled what AnythingLLM had filled.
+  using manifest = new DatabaseSync(join(replica.stateDir, 'manifest.db'), { readOnly: true, timeout: 5_000 });
+  const unsampled = manifest.prepare('select count(*) as n from unsampled_fills');
+  const left = (): number => Number(unsampled.get()?.['n']);
+  say(`published; ${left()} fills are left to be sampled`);
+  await waitFor('the agent to sample them', () => left() === 0, { deadlineMs: PUBLISH_MS, everyMs: 500 }, signal);
 }
 
 /** Documents and caches, each looked at once; milliseconds. */
