@@ -24,8 +24,11 @@ async function arrange(t: TestContext) {
   const trouble: Trouble = {};
   const asked: string[] = [];
   const added: string[] = [];
+  const failed: ErrorCode[] = [];
   const fail = (code: ErrorCode | undefined): void => {
-    if (code !== undefined) throw new DocbusError(code, 'planted');
+    if (code === undefined) return;
+    failed.push(code);
+    throw new DocbusError(code, 'planted');
   };
   const { agent, storageDir, manifest } = openTestAgent(t, (options) => {
     const { vectors, records } = options.replica;
@@ -97,7 +100,25 @@ async function arrange(t: TestContext) {
   };
   const arrive = async (arriving: readonly LogRecord[]): Promise<void> => await agent.context.log.append(arriving, never);
   const forgetIds = (of: string): void => records.removeVectorIds(idsOf(of).map((vectorId) => ({ docId: of, vectorId })));
-  return { agent, manifest, caches, vectors, trouble, asked, added, turn, write, fill, embed, texts, wait, settle, arrive, forgetIds };
+  return {
+    agent,
+    manifest,
+    caches,
+    vectors,
+    trouble,
+    asked,
+    added,
+    failed,
+    turn,
+    write,
+    fill,
+    embed,
+    texts,
+    wait,
+    settle,
+    arrive,
+    forgetIds,
+  };
 }
 
 test('vectors that AnythingLLM made from what is published stay, and are looked at once, after publishing', async (t) => {
@@ -175,22 +196,27 @@ test('while Chroma is away nothing else waits for the look, which is made when i
   assert.deepEqual(await texts(), ['now']);
 });
 
-test('what Chroma refuses to read for now is not filled anew, and stops no publishing', async (t) => {
-  const { turn, settle, trouble, added, write, manifest, embed } = await arrange(t);
-  await embed({ filled: 'now', cached: 'now' });
-  await turn();
-  trouble.fetch = () => 'chroma_refused';
-  trouble.add = 'chroma_refused';
-  await settle(2);
-  write('f/other.json' as DocPath, 'other');
-  await settle();
-  assert.equal(manifest.entry(documentKey('f/other.json' as DocPath))?.state, 'present');
-  delete trouble.fetch;
-  delete trouble.add;
-  await settle(70);
-  assert.deepEqual(added, [], 'right vectors were sent again');
-  assert.deepEqual(manifest.unsampledFills(9), []);
-});
+for (const [what, filled, refuse] of [
+  ['to read', 'now', (trouble: Trouble) => (trouble.fetch = () => 'chroma_refused')],
+  ['to fill', 'earlier', (trouble: Trouble) => (trouble.add = 'chroma_refused')],
+] as const)
+  test(`what Chroma refuses ${what} for now stops no publishing, and right vectors are not sent again`, async (t) => {
+    const { turn, settle, trouble, added, failed, texts, write, manifest, embed } = await arrange(t);
+    await embed({ filled, cached: 'now' });
+    await turn();
+    refuse(trouble);
+    await settle(3);
+    assert.ok(failed.includes('chroma_refused'));
+    write('f/other.json' as DocPath, 'other');
+    await settle();
+    assert.equal(manifest.entry(documentKey('f/other.json' as DocPath))?.state, 'present');
+    delete trouble.fetch;
+    delete trouble.add;
+    await settle(70);
+    assert.equal(added.length, filled === 'now' ? 0 : 1);
+    assert.deepEqual(await texts(), ['now']);
+    assert.deepEqual(manifest.unsampledFills(9), []);
+  });
 
 test('one workspace that cannot be read keeps no other from being sampled', async (t) => {
   const { turn, settle, trouble, texts, embed } = await arrange(t);

@@ -1,7 +1,7 @@
 // Does a docId hold the embedding that was published for its document? AnythingLLM fills each row from the cache as it was then, and
 // nothing tells a row made from an earlier one, or from the same text cut with other settings. Two chunks of each are read back: their
 // headers have the title and the date of the text, and where they begin and end tells how it was cut.
-// This comes after publishing, when things are quiet: nobody who waits for an edit has to wait for our own Chroma.
+// This comes when nothing is left to publish: no edit that is found waits for our own Chroma, and one that comes while it hangs waits ANSWER_MS_MAX.
 import { DocbusError, isDocbusError, membershipKey, type DocPath, type Key, type Slug } from '@docbus/core';
 import { idsHashOf, type Fill } from '@docbus/replica/manifest.ts';
 import { compareUtf8 } from '@docbus/replica/order.ts';
